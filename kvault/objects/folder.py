@@ -1,0 +1,119 @@
+"""Files of a local folder, each published whole or not at all.
+
+A file is written under a temporary name in the folder that it will live in, synced, renamed, and the folder is synced:
+after a crash at any instruction its name is either absent or complete. This module knows names and bytes, no digests.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Collection, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+TEMPORARY = ".part-"
+_SYNCS = 16
+"""How many files are synced at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """A tree of folders one level deep: names are ``FOLDER/FILE``."""
+
+    root: str
+
+    def read(self, name: str) -> bytes:
+        """The bytes of ``name``. Raises ``FileNotFoundError``."""
+        with open(os.path.join(self.root, name), "rb") as file:
+            return file.read()
+
+    def size(self, name: str) -> int | None:
+        """The size of ``name`` in bytes, or None where there is none."""
+        try:
+            return os.stat(os.path.join(self.root, name)).st_size
+        except FileNotFoundError:
+            return None
+
+    def publish(self, files: Mapping[str, bytes], present: Collection[str] = ()) -> None:
+        """Write ``files`` by name; after it, a power cut takes away none of them and none of ``present``.
+
+        Files are synced side by side, because a disk takes many at a time. A failure leaves no half of a file behind.
+        """
+        temporaries: dict[str, str] = {}
+        touched = {os.path.join(self.root, os.path.dirname(name)) for name in (*files, *present)}
+        try:
+            for name, data in files.items():
+                touched |= _make_folder(Path(self.root, name).parent)
+                temporaries[name] = self._temporary(name)
+                _write(temporaries[name], data)
+            _sync(temporaries.values())
+            for name in files:
+                os.rename(temporaries[name], os.path.join(self.root, name))
+                del temporaries[name]
+        finally:
+            for left in temporaries.values():
+                with suppress(FileNotFoundError):
+                    os.unlink(left)
+        _sync(touched)
+
+    def _temporary(self, name: str) -> str:
+        unique = f"{TEMPORARY}{os.getpid()}-{secrets.token_hex(8)}"
+        return os.path.join(self.root, os.path.dirname(name), unique)
+
+    def names(self) -> Iterator[str]:
+        """Every published name, in order."""
+        for folder in _entries(self.root):
+            if os.path.isdir(os.path.join(self.root, folder)):
+                for file in _entries(os.path.join(self.root, folder)):
+                    if not file.startswith(TEMPORARY):
+                        yield f"{folder}/{file}"
+
+    def delete(self, name: str) -> None:
+        """Take ``name`` away; silent where there is none."""
+        with suppress(FileNotFoundError):
+            os.unlink(os.path.join(self.root, name))
+
+
+def _entries(folder: str) -> list[str]:
+    try:
+        return sorted(os.listdir(folder))
+    except FileNotFoundError:
+        return []
+
+
+def _make_folder(folder: Path) -> set[str]:
+    """Make ``folder`` and return the folders that gained one by it."""
+    if folder.is_dir():
+        return set()
+    touched = _make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    return touched | {str(folder.parent)}
+
+
+def _write(path: str, data: bytes) -> None:
+    with open(path, "xb", buffering=0) as file:
+        view = memoryview(data)
+        while view:
+            view = view[file.write(view) :]
+    os.chmod(path, 0o444)
+
+
+def _sync(paths: Collection[str]) -> None:
+    if len(paths) <= 1:
+        for path in paths:
+            _sync_one(path)
+        return
+    with ThreadPoolExecutor(min(_SYNCS, len(paths))) as pool:
+        for _ in pool.map(_sync_one, paths):
+            pass
+
+
+def _sync_one(path: str) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
