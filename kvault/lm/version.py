@@ -1,0 +1,57 @@
+"""What makes a version of the model differ from its base: edited matrices, and memories beside layers.
+
+A :class:`Version` is a plain value. :meth:`kvault.lm.model.LanguageModel.using` puts it in place and always takes it
+out again. This module must not know how matrices or memories come about.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from kvault.lm.model import LanguageModel
+
+
+class Removable(Protocol):
+    """Something installed in a model that can be taken out, such as the handle of a hook."""
+
+    def remove(self) -> None:
+        """Take it out."""
+
+
+class Memory(Protocol):
+    """A module that answers beside the model's own weights.
+
+    While it is installed, whoever runs the model tells it when a batch of prompts begins and which of its rows are
+    still being decoded, so that what it decided on a prompt can be kept under a key-value cache.
+    """
+
+    kind: str
+
+    def install(self, lm: LanguageModel) -> Sequence[Removable]:
+        """Put the memory into the model; the caller removes every handle afterwards."""
+
+    def begin(self, lengths: Tensor) -> None:
+        """A new batch of rows is about to be read whole; row ``i``'s prompt is its positions ``0 .. lengths[i]-1``.
+
+        ``lengths``: batch, int64. What was decided for an earlier batch is forgotten.
+        """
+
+    def keep(self, rows: Tensor) -> None:
+        """Decoding goes on with these rows of the batch only, in this order (int64 indices)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """Edited matrices by tensor name (float32, ``d_out × d_in`` whatever the family stores) and memories."""
+
+    weights: Mapping[str, Tensor] = field(default_factory=dict)
+    memories: tuple[Memory, ...] = ()
+
+
+BASE = Version()
+"""The unedited model."""
