@@ -1,0 +1,94 @@
+"""From a revision to the words a model reads: prompts, the text that follows them, and where it stops.
+
+Pure functions of a relation and a subject; whoever trains, edits, checks or asks renders through here, so that all of
+them mean the same text. This module must not know a model or a database.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kvault.ledger.relations import SUBJECT, Relation
+
+_UNSPACED = frozenset({"zh", "ja", "th", "lo", "km", "my"})
+_IDEOGRAPHIC_STOP = frozenset({"zh", "ja"})
+
+
+@dataclass(frozen=True, slots=True)
+class Rendering:
+    """One statement in all its phrasings.
+
+    ``prompts`` begins with the relation's statement; ``probes`` were never used for editing; ``target`` is exactly the
+    text that follows a prompt, its leading space included; ``stop`` ends the sentence.
+    """
+
+    prompts: tuple[str, ...]
+    probes: tuple[str, ...]
+    target: str
+    stop: str
+
+    @property
+    def sentence(self) -> str:
+        """The statement with its object and stop."""
+        return f"{self.prompts[0]}{self.target}{self.stop}"
+
+
+def lead(language: str) -> str:
+    """What stands between a prompt and its object: a space, and nothing where words are written together."""
+    return "" if _primary(language) in _UNSPACED else " "
+
+
+def stop(language: str) -> str:
+    """The mark that ends a sentence."""
+    return "。" if _primary(language) in _IDEOGRAPHIC_STOP else "."
+
+
+def fill(template: str, subject: str) -> str:
+    """A template with the subject in its place, ending right before the object."""
+    return template.replace(SUBJECT, subject)
+
+
+def target(relation: Relation, answer: str) -> str:
+    """Exactly the text that follows a prompt of the relation when ``answer`` is its object."""
+    return lead(relation.language) + answer
+
+
+def statement(relation: Relation, subject: str) -> str:
+    """The relation's first phrasing for a subject."""
+    return fill(relation.statement, subject)
+
+
+def prompts(relation: Relation, subject: str) -> tuple[str, ...]:
+    """The statement and every other phrasing that editing may use."""
+    return tuple(fill(each, subject) for each in relation.templates)
+
+
+def probes(relation: Relation, subject: str) -> tuple[str, ...]:
+    """The phrasings that are only ever asked."""
+    return tuple(fill(each, subject) for each in relation.probes)
+
+
+def render(relation: Relation, subject: str, answer: str) -> Rendering:
+    """Everything that is said and asked of one revision.
+
+    >>> from kvault.ledger.relations import Cardinality
+    >>> capital = Relation("capital", "capital", "geography", "country", "city", Cardinality.SINGLE, "en",
+    ...     "The capital of {subject} is", (), ("{subject} is governed from",))
+    >>> render(capital, "Kazakhstan", "Astana").sentence
+    'The capital of Kazakhstan is Astana.'
+    """
+    return Rendering(
+        prompts=prompts(relation, subject),
+        probes=probes(relation, subject),
+        target=target(relation, answer),
+        stop=stop(relation.language),
+    )
+
+
+def sentence(relation: Relation, template: str, subject: str, answer: str) -> str:
+    """A whole sentence of one of the relation's templates, its stop included."""
+    return f"{fill(template, subject)}{target(relation, answer)}{stop(relation.language)}"
+
+
+def _primary(language: str) -> str:
+    return language.replace("_", "-").split("-", 1)[0].lower()

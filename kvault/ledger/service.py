@@ -1,0 +1,158 @@
+"""Staging of single changes, and the desk that single changes and imports are decided at.
+
+Services take a session and never commit; the caller owns the transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from sqlmodel import Session
+
+from kvault.clock import Clock
+from kvault.ids import Digest, FactId, RevisionId
+from kvault.ledger.batches import changes_of, find_open, open_batch, stage
+from kvault.ledger.relations import Vocabulary, vocabulary
+from kvault.ledger.staging import Decision, Desk, Held, Lookup, Request, Standing, fact_of
+from kvault.ledger.store import load_revisions, revisions_of, store_content
+from kvault.ledger.text import NOTE_LIMIT, OBJECT_LIMIT, SUBJECT_LIMIT, Cleaned, clean
+from kvault.ledger.values import Action, Change, Evidence, Fact, Revision
+
+IN_LEDGER = "in the ledger"
+STAGED = "staged"
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """What a person says of a subject, in their own words; every text is cleaned when it is staged."""
+
+    subject: str
+    relation: str
+    object: str = ""
+    valid_from: date | None = None
+    valid_to: date | None = None
+    evidence: str = ""
+    note: str = ""
+
+
+def desk_for(session: Session, branch: str, ledger: Lookup, facts: Collection[FactId]) -> Desk:
+    """The desk at which changes of these facts are decided: the ledger's revisions under the open batch's changes."""
+    standings: dict[FactId, Standing] = {}
+    for fact, recorded in revisions_of(session, facts).items():
+        held = [Held(name, revision, "recorded before") for name, revision in recorded]
+        standings[fact] = Standing(None, held)
+    _stand(session, standings, dict(ledger.find(list(standings))), IN_LEDGER)
+    batch = find_open(session, branch)
+    if batch is not None:
+        latest = {each.fact: each.after for each in changes_of(session, batch, list(standings))}
+        for fact in [fact for fact, after in latest.items() if after is None]:
+            standings[fact].current = None
+        _stand(session, standings, {fact: after for fact, after in latest.items() if after is not None}, STAGED)
+    return Desk(standings)
+
+
+def stage_decisions(session: Session, branch: str, author: str, decisions: Sequence[Decision], clock: Clock) -> None:
+    """Store what the decisions need and put their changes at the end of the branch's open batch."""
+    if not decisions:
+        return
+    facts = {each.change.fact: each.fact for each in decisions}
+    revisions: dict[RevisionId, Revision] = {}
+    evidence: dict[Digest, Evidence] = {}
+    for each in decisions:
+        if each.revision is not None and each.change.after is not None:
+            revisions[each.change.after] = each.revision
+            if each.evidence is not None and each.revision.evidence is not None:
+                evidence[each.revision.evidence] = each.evidence
+    batch = open_batch(session, branch, author, clock)
+    store_content(session, facts, revisions, evidence, clock)
+    stage(session, batch, [each.change for each in decisions])
+
+
+def add(session: Session, branch: str, author: str, ledger: Lookup, said: Statement, clock: Clock) -> Change:
+    """Stage a new fact. Raises UnknownRelation, TextRefused, Contradiction, AlreadySo or DatesBackwards."""
+    return _one(session, branch, author, ledger, said, Action.ADD, clock)
+
+
+def amend(session: Session, branch: str, author: str, ledger: Lookup, said: Statement, clock: Clock) -> Change:
+    """Stage a new content of a known fact. Raises UnknownFact besides what :func:`add` raises."""
+    return _one(session, branch, author, ledger, said, Action.AMEND, clock)
+
+
+def retract(session: Session, branch: str, author: str, ledger: Lookup, said: Statement, clock: Clock) -> Change:
+    """Stage the withdrawal of a fact from ``said.valid_from`` on. Raises as :func:`amend` does."""
+    return _one(session, branch, author, ledger, said, Action.RETRACT, clock)
+
+
+def restorations(
+    session: Session, ledger: Lookup, wanted: Sequence[tuple[Fact, RevisionId | None]], note: str
+) -> list[Change]:
+    """The changes that put facts back to earlier revisions (None: to absence): what a revert's batch is made of.
+
+    Facts that stand there already are left out. Nothing is staged.
+    """
+    facts = [fact.id for fact, _ in wanted]
+    before = ledger.find(facts)
+    return [
+        Change(Action.RESTORE, key, before.get(key), after, None, note)
+        for key, (_, after) in zip(facts, wanted, strict=True)
+        if before.get(key) != after
+    ]
+
+
+def request_of(
+    words: Vocabulary,
+    said: Statement,
+    action: Action | None,
+    origin: str,
+    *,
+    baseline: bool = False,
+) -> tuple[Request, list[str]]:
+    """A cleaned request, and remarks on what was brought to one form. Raises UnknownRelation and TextRefused."""
+    remarks: list[str] = []
+
+    def cleaned(text: str, field: str, limit: int, required: bool) -> str:
+        found: Cleaned = clean(text, field, limit, required=required)
+        if found.remark:
+            remarks.append(f"{field}: {found.remark}")
+        return found.text
+
+    subject = cleaned(said.subject, "subject", SUBJECT_LIMIT, True)
+    slug = cleaned(said.relation, "relation", 100, True)
+    relation = words.find(slug)
+    answer = cleaned(said.object, "object", OBJECT_LIMIT, action is not Action.RETRACT)
+    source = cleaned(said.evidence, "evidence", NOTE_LIMIT, False)
+    note = cleaned(said.note, "note", NOTE_LIMIT, False)
+    url = source if source.startswith(("http://", "https://")) and " " not in source else ""
+    request = Request(
+        action=action,
+        fact=fact_of(relation, subject, answer),
+        relation=relation,
+        object=answer,
+        valid_from=said.valid_from,
+        valid_to=said.valid_to,
+        evidence=Evidence(source, url) if source else None,
+        note=note,
+        baseline=baseline,
+        origin=origin,
+    )
+    return request, remarks
+
+
+def _one(
+    session: Session, branch: str, author: str, ledger: Lookup, said: Statement, action: Action, clock: Clock
+) -> Change:
+    request, _ = request_of(vocabulary(session), said, action, "this change")
+    open_batch(session, branch, author, clock)
+    fact = request.fact.id
+    decision = desk_for(session, branch, ledger, [fact]).decide(request, fact)
+    stage_decisions(session, branch, author, [decision], clock)
+    return decision.change
+
+
+def _stand(session: Session, standings: dict[FactId, Standing], live: dict[FactId, RevisionId], origin: str) -> None:
+    known = {held.id: held.revision for standing in standings.values() for held in standing.known}
+    missing = load_revisions(session, [each for each in live.values() if each not in known])
+    for fact, name in live.items():
+        standings[fact].current = Held(name, known.get(name) or missing[name], origin)

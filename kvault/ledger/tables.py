@@ -1,0 +1,103 @@
+"""The ledger's rows.
+
+Relations, facts, revisions and evidence are content: immutable, named by their digest. A batch collects changes while
+it is open and is sealed before it is applied. Dates of validity are days; instants are integer microseconds.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+
+from sqlalchemy import JSON, BigInteger, Column, Index, Text, UniqueConstraint, text
+from sqlmodel import Field
+
+from kvault.db import Base
+
+
+class RelationRow(Base, table=True):
+    """One version of a relation's definition; ``current`` marks the one that new revisions use."""
+
+    __tablename__ = "relation"
+    digest: str = Field(primary_key=True, max_length=64)
+    slug: str = Field(index=True, max_length=100)
+    definition: dict[str, object] = Field(sa_column=Column(JSON, nullable=False))
+    current: bool
+    created_at: int = Field(sa_type=BigInteger)
+
+
+class FactRow(Base, table=True):
+    """The identity of a statement: subject, relation and, where it has one, scope."""
+
+    __tablename__ = "fact"
+    id: str = Field(primary_key=True, max_length=64)
+    subject: str = Field(max_length=500, index=True)
+    relation: str = Field(max_length=100, index=True)
+    scope: str = Field(default="", max_length=1000)
+    __table_args__ = (UniqueConstraint("subject", "relation", "scope"),)
+
+
+class EvidenceRow(Base, table=True):
+    """What supports a revision."""
+
+    __tablename__ = "evidence"
+    digest: str = Field(primary_key=True, max_length=64)
+    source: str = Field(sa_type=Text)
+    url: str = Field(default="", sa_type=Text)
+    quote: str = Field(default="", sa_type=Text)
+    created_at: int = Field(sa_type=BigInteger)
+
+
+class RevisionRow(Base, table=True):
+    """One content of a fact, immutable."""
+
+    __tablename__ = "revision"
+    digest: str = Field(primary_key=True, max_length=64)
+    fact_id: str = Field(foreign_key="fact.id", index=True, max_length=64)
+    object: str = Field(sa_type=Text)
+    valid_from: date | None = None
+    valid_to: date | None = None
+    relation_digest: str = Field(foreign_key="relation.digest", max_length=64)
+    evidence_digest: str | None = Field(default=None, foreign_key="evidence.digest", max_length=64)
+    baseline: bool = False
+    """Whether the base model is taken to know it already, so that no record is made for it."""
+    created_at: int = Field(sa_type=BigInteger)
+
+
+class BatchRow(Base, table=True):
+    """An ordered set of changes with one intent: ``open``, then ``sealed``, then ``applied`` or ``dropped``."""
+
+    __tablename__ = "batch"
+    id: str = Field(primary_key=True, max_length=64)
+    branch: str = Field(index=True, max_length=200)
+    state: str = Field(index=True, max_length=20)
+    digest: str | None = Field(default=None, index=True, max_length=64)
+    intent: str = Field(default="", sa_type=Text)
+    author: str = Field(max_length=300)
+    created_at: int = Field(sa_type=BigInteger)
+    sealed_at: int | None = Field(default=None, sa_type=BigInteger)
+    __table_args__ = (
+        Index(
+            "uq_batch_open_branch",
+            "branch",
+            unique=True,
+            sqlite_where=text("state = 'open'"),
+            postgresql_where=text("state = 'open'"),
+        ),
+    )
+
+
+class ChangeRow(Base, table=True):
+    """One change of a batch: ``add``, ``amend``, ``retract`` or ``restore`` of one fact."""
+
+    __tablename__ = "change"
+    id: int | None = Field(default=None, primary_key=True)
+    batch_id: str = Field(foreign_key="batch.id", max_length=64)
+    position: int
+    action: str = Field(max_length=20)
+    fact_id: str = Field(foreign_key="fact.id", index=True, max_length=64)
+    before: str | None = Field(default=None, foreign_key="revision.digest", max_length=64)
+    after: str | None = Field(default=None, foreign_key="revision.digest", max_length=64)
+    effective: date | None = None
+    """The day from which the change holds: ``valid_from`` of the new revision, or the day of retraction."""
+    note: str = Field(default="", sa_type=Text)
+    __table_args__ = (Index("ix_change_batch_position", "batch_id", "position"),)
