@@ -1,0 +1,1 @@
+"""How a fact becomes weights: recipes, records, and the ridge problem that turns a set of records into matrices."""

@@ -1,0 +1,134 @@
+"""Linear algebra whose every bit is the same on any machine, with any number of threads.
+
+A version's weights are named by a digest, so the solve behind them must not depend on how a library orders its sums.
+Products are taken of integer slices, small enough that no partial sum rounds (the idea of error-free transformation,
+Ozaki et al. 2012); whatever order the library adds them in, the result is exact, and slices are put together
+elementwise in a fixed order. Factorisations use elementwise operations inside small blocks and such products between
+them. Each elementwise operation is one correctly rounded IEEE 754 operation; multiplications and additions are never
+fused.
+
+This module must not know what the matrices mean.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from kvault.errors import InvalidInput
+
+Float64 = npt.NDArray[np.float64]
+BLOCK = 48
+SLICES = 3
+_MANTISSA = 53
+
+
+class FactorisationFailed(InvalidInput):
+    """A Gram matrix is not positive definite in float64, or holds a number that is not finite."""
+
+    code = "factorisation-failed"
+
+
+def exact_matmul(A: npt.ArrayLike, B: npt.ArrayLike, slices: int = SLICES) -> Float64:
+    """``A @ B`` (m×k times k×n, float64) with the same bits whatever the order of summation.
+
+    Every row of ``A`` and column of ``B`` becomes fixed-point numbers of ``slices`` slices relative to its largest
+    entry; with three slices the result is as good as ordinary float64. Columns do not depend on their neighbours: a
+    product of more columns has the same columns. Raises :class:`FactorisationFailed` for numbers that are not finite.
+    """
+    left = np.asarray(A, dtype=np.float64)
+    right = np.asarray(B, dtype=np.float64)
+    inner = left.shape[1]
+    out = np.zeros((left.shape[0], right.shape[1]))
+    if inner == 0 or out.size == 0:
+        return out
+    bits = (_MANTISSA - max(1, math.ceil(math.log2(inner)))) // 2
+    rows, row_exponents = _sliced(left, bits, slices)
+    columns, column_exponents = _sliced(np.ascontiguousarray(right.T), bits, slices)
+    products: list[list[Float64]] = [[] for _ in range(slices)]
+    for i, part in enumerate(rows):
+        # One product with as many slices of B as still matter: slices i and j meet at 2^-(i+j) of the whole.
+        stacked = part @ np.concatenate(columns[: slices - i]).T
+        for j, product in enumerate(np.split(stacked, slices - i, axis=1)):
+            products[i + j].append(product)
+    for order in reversed(range(slices)):
+        for product in products[order]:
+            np.add(out, np.ldexp(product, -bits * (order + 2)), out=out)
+    return np.asarray(np.ldexp(out, row_exponents[:, None] + column_exponents[None, :]), dtype=np.float64)
+
+
+def _sliced(rows: Float64, bits: int, slices: int) -> tuple[list[Float64], npt.NDArray[np.int64]]:
+    """Each row as a power of two times a sum of slices of integers of at most ``bits`` bits, and the exponents."""
+    largest = np.abs(rows).max(axis=1)
+    if not np.isfinite(largest).all():
+        raise FactorisationFailed("a matrix holds a number that is not finite", remedy="Make its records anew.")
+    exponents = np.frexp(largest)[1].astype(np.int64)
+    rest = np.ldexp(rows, -exponents[:, None])
+    parts = []
+    for _ in range(slices):
+        rest = np.ldexp(rest, bits)
+        part = np.rint(rest)
+        rest = np.subtract(rest, part)
+        parts.append(part)
+    return parts, exponents
+
+
+def cholesky(G: Float64) -> Float64:
+    """The lower factor ``L`` (N×N) of a symmetric positive definite ``G = L Lᵀ``.
+
+    Only the lower triangle is read. Raises :class:`FactorisationFailed`.
+    """
+    size = len(G)
+    L = np.zeros((size, size))
+    for start in range(0, size, BLOCK):
+        stop = min(start + BLOCK, size)
+        panel = G[start:, start:stop].copy()
+        if start:
+            np.subtract(panel, exact_matmul(L[start:, :start], L[start:stop, :start].T), out=panel)
+        for column in range(stop - start):
+            pivot = panel[column, column]
+            if not pivot > 0 or not np.isfinite(pivot):
+                raise FactorisationFailed(
+                    "the Gram matrix of the keys is not positive definite",
+                    column=start + column,
+                    remedy="Raise the recipe's price, or remove records whose keys are alike.",
+                )
+            panel[column:, column] /= np.sqrt(pivot)
+            panel[:column, column] = 0.0
+            below = panel[column + 1 :, column]
+            panel[column + 1 :, column + 1 :] -= np.multiply.outer(below, panel[column + 1 : stop - start, column])
+        L[start:, start:stop] = panel
+    return L
+
+
+def solve_lower(L: Float64, B: Float64) -> Float64:
+    """``X`` with ``L X = B`` for a lower triangular ``L`` (N×N) and ``B`` (N×n)."""
+    X = np.array(B, dtype=np.float64)
+    for start in range(0, len(L), BLOCK):
+        stop = min(start + BLOCK, len(L))
+        if start:
+            X[start:stop] -= exact_matmul(L[start:stop, :start], X[:start])
+        for row in range(start, stop):
+            X[row] /= L[row, row]
+            X[row + 1 : stop] -= np.multiply.outer(L[row + 1 : stop, row], X[row])
+    return X
+
+
+def solve_upper(L: Float64, B: Float64) -> Float64:
+    """``X`` with ``Lᵀ X = B`` for a lower triangular ``L`` (N×N) and ``B`` (N×n)."""
+    X = np.array(B, dtype=np.float64)
+    for start in reversed(range(0, len(L), BLOCK)):
+        stop = min(start + BLOCK, len(L))
+        if stop < len(L):
+            X[start:stop] -= exact_matmul(L[stop:, start:stop].T, X[stop:])
+        for row in reversed(range(start, stop)):
+            X[row] /= L[row, row]
+            X[start:row] -= np.multiply.outer(L[row, start:row], X[row])
+    return X
+
+
+def solve_positive(L: Float64, B: Float64) -> Float64:
+    """``G⁻¹ B`` from the factor ``L`` of ``G``."""
+    return solve_upper(L, solve_lower(L, B))

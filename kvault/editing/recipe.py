@@ -1,0 +1,252 @@
+"""Everything that fixes how records are made and solved, as one immutable value with a digest.
+
+Two vaults with the same base, recipe and facts get the same weights; so whatever changes the outcome belongs in here,
+and nothing else does. Numbers are decimals in strings, because the digest must not depend on how a float is printed.
+All of them are relative to the model's own scale, so that one set of defaults serves models of very different size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal, InvalidOperation
+from enum import StrEnum
+from types import MappingProxyType
+
+from kvault.errors import InvalidInput
+from kvault.ids import Canonical, Digest, RecipeId, digest_of, is_digest
+from kvault.lm.model import LanguageModel
+
+FORMAT = "kvault recipe 1"
+
+
+class RecipeInvalid(InvalidInput):
+    """A recipe's field breaks its rule."""
+
+    code = "recipe-invalid"
+
+
+class Grouping(StrEnum):
+    """What shares one record: all taught revisions of a subject, or each revision by itself."""
+
+    SUBJECT = "subject"
+    REVISION = "revision"
+
+
+class Solver(StrEnum):
+    """What becomes of records: plain weights by a ridge problem, or a memory beside a layer."""
+
+    RIDGE = "ridge"
+    MEMORY = "memory"
+
+
+@dataclass(frozen=True, slots=True)
+class EditorTraits:
+    """What kvault must know of an editor before it is loaded."""
+
+    grouping: Grouping
+    solver: Solver
+
+
+TRAITS: Mapping[str, EditorTraits] = MappingProxyType(
+    {
+        "alphaedit": EditorTraits(Grouping.SUBJECT, Solver.RIDGE),
+        "betaedit": EditorTraits(Grouping.SUBJECT, Solver.RIDGE),
+        "memit": EditorTraits(Grouping.SUBJECT, Solver.RIDGE),
+        "gated": EditorTraits(Grouping.SUBJECT, Solver.MEMORY),
+        "memoir": EditorTraits(Grouping.REVISION, Solver.MEMORY),
+    }
+)
+"""Traits of the editors that come with kvault; a third party's ridge editor has those of ``memit``."""
+
+TARGET_PARAMS: Mapping[str, str] = MappingProxyType(
+    {
+        "steps": "24",  # gradient steps at most
+        "step": "0.35",  # length of a step at most, as a share of ‖h‖
+        "clip": "3",  # ‖δ‖ at most, as a share of ‖h‖
+        "margin": "1.5",  # log-odds by which every taught answer must lead
+        "phrasings": "6",  # of a statement's own phrasings, how many are optimised, spread over the list
+        "hold": "1.0",  # log-odds by which preserved answers must go on leading, or half of what they had
+        "slack": "0.005",  # how cheap it is to give up on what cannot be met
+        "shrink": "0.05",  # share by which δ shrinks in each step where nothing holds it
+    }
+)
+"""How targets are looked for; see :mod:`kvault.editing.targets`."""
+
+EDITOR_PARAMS: Mapping[str, Mapping[str, str]] = MappingProxyType(
+    {
+        "alphaedit": {"price": "0.01", "directions": "0.7"},
+        "betaedit": {"price": "0.01", "directions": "0.95", "energy": "10"},
+        "memit": {"price": "0.005"},
+        "gated": {"gate": "0.4", "least": "0.5", "nearest": "64"},
+        "memoir": {
+            "steps": "40",
+            "step": "0.15",
+            "momentum": "0.7",
+            "margin": "2.0",
+            "active": "128",
+            "rank": "16",
+            "route": "0.1",
+            "least": "0.2",
+            "nearest": "64",
+        },
+    }
+)
+"""``price``: the regularisation in units of the median calibration key, so that one fact by itself keeps the share
+1 / (1 + price) of its target; ``directions``: share of all directions, those of least energy, that edits may use;
+``energy``: how much BetaEdit charges for the energy in them. ``gate`` and ``route``: how far from its rivals towards
+its own phrasings a record opens, and ``least``: what it never opens under; ``nearest``: how many rivals count where
+both overlap. ``active``: the columns a MEMOIR edit owns; ``rank``: of its factors at most."""
+
+CONTEXTS = ("", "It is widely known. ", "The weather was fine that day. ", "As everyone says: ")
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How records are made and solved. ``contexts`` are text before a prompt, the empty one first.
+
+    ``preserve`` is, for each subject type, the templates whose answers are held for subjects of that type; they are
+    kept here because they change the outcome. ``statistics`` names the statistics object of the base.
+    """
+
+    editor: str
+    layers: tuple[int, ...]
+    params: Mapping[str, str]
+    contexts: tuple[str, ...] = CONTEXTS
+    statistics: Digest | None = None
+    preserve: tuple[tuple[str, ...], ...] = ()
+    seed: int = 0
+    id: RecipeId = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "params", MappingProxyType(dict(sorted(self.params.items()))))
+        self._check()
+        object.__setattr__(self, "id", RecipeId(digest_of(self.document())))
+
+    def _check(self) -> None:
+        if not self.layers or list(self.layers) != sorted(set(self.layers)) or self.layers[0] < 0:
+            raise RecipeInvalid("layers must be ascending numbers", field="layers", remedy="Name each layer once.")
+        if not self.contexts or self.contexts[0] != "":
+            raise RecipeInvalid("the first context must be empty", field="contexts", remedy='Start the list with "".')
+        if self.statistics is not None and not is_digest(self.statistics):
+            raise RecipeInvalid("not a digest", field="statistics", remedy="Name the statistics object by its digest.")
+        for name in self.params:
+            self.text(name)
+
+    def text(self, name: str) -> str:
+        """A parameter as written. Raises :class:`RecipeInvalid` where it is missing or not a text."""
+        value = self.params.get(name)
+        if not isinstance(value, str):
+            raise RecipeInvalid("a parameter is missing or no text", field=name, remedy="Write it as a string.")
+        return value
+
+    def number(self, name: str) -> float:
+        """A parameter as a float. Raises :class:`RecipeInvalid` where it is missing or not a finite decimal."""
+        try:
+            value = Decimal(self.text(name))
+        except InvalidOperation:
+            value = Decimal("nan")
+        if not value.is_finite():
+            raise RecipeInvalid(f"{self.params[name]!r} is no decimal number", field=name, remedy="Write a number.")
+        return float(value)
+
+    def count(self, name: str) -> int:
+        """A parameter as a non-negative whole number."""
+        value = self.number(name)
+        if value < 0 or value != int(value):
+            raise RecipeInvalid(f"{self.params[name]!r} is no whole number", field=name, remedy="Write a whole number.")
+        return int(value)
+
+    @property
+    def traits(self) -> EditorTraits:
+        """What the recipe's editor is like."""
+        return TRAITS.get(self.editor, TRAITS["memit"])
+
+    @property
+    def grouping(self) -> Grouping:
+        """What shares one record."""
+        return self.traits.grouping
+
+    def document(self) -> Mapping[str, Canonical]:
+        """The canonical document whose digest is the recipe's id."""
+        return {
+            "format": FORMAT,
+            "editor": self.editor,
+            "layers": list(self.layers),
+            "params": dict(self.params),
+            "contexts": list(self.contexts),
+            "statistics": self.statistics,
+            "preserve": [list(each) for each in self.preserve],
+            "seed": self.seed,
+        }
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, object]) -> Recipe:
+        """The recipe that a document states. Raises :class:`RecipeInvalid` where it states none."""
+        try:
+            if document["format"] != FORMAT:
+                raise RecipeInvalid(f"not a {FORMAT!r}", field="format", remedy="Use a newer kvault.")
+            statistics = document["statistics"]
+            return cls(
+                editor=str(document["editor"]),
+                layers=tuple(int(str(layer)) for layer in _items(document["layers"])),
+                params={str(name): str(value) for name, value in _pairs(document["params"])},
+                contexts=tuple(str(text) for text in _items(document["contexts"])),
+                statistics=None if statistics is None else Digest(str(statistics)),
+                preserve=tuple(tuple(str(text) for text in _items(each)) for each in _items(document["preserve"])),
+                seed=int(str(document["seed"])),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise RecipeInvalid(f"a recipe lacks or misstates {error}", remedy="Make the recipe anew.") from error
+
+
+def default_recipe(
+    editor: str,
+    lm: LanguageModel,
+    *,
+    statistics: Digest | None = None,
+    layers: tuple[int, ...] | None = None,
+    params: Mapping[str, str] | None = None,
+    preserve: tuple[tuple[str, ...], ...] = (),
+    seed: int = 0,
+) -> Recipe:
+    """The recipe of an editor for a model: its early layers and the defaults, overridden by what is given."""
+    known = EDITOR_PARAMS.get(editor, EDITOR_PARAMS["memit"])
+    allowed = {*TARGET_PARAMS, *known}
+    unknown = sorted(set(params or {}) - allowed) if editor in EDITOR_PARAMS and known else []
+    if unknown:
+        raise RecipeInvalid(
+            f"{editor} has no parameter {unknown[0]!r}",
+            field=unknown[0],
+            remedy=f"It has: {', '.join(sorted(allowed))}.",
+        )
+    return Recipe(
+        editor=editor,
+        layers=layers if layers is not None else _default_layers(editor, lm),
+        params={**TARGET_PARAMS, **known, **(params or {})},
+        statistics=statistics,
+        preserve=preserve,
+        seed=seed,
+    )
+
+
+def _default_layers(editor: str, lm: LanguageModel) -> tuple[int, ...]:
+    """Ridge editors share out over the early layers, a gate stands at the last of them, MEMOIR beside a late one."""
+    match editor:
+        case "gated":
+            return lm.default_layers()[-1:]
+        case "memoir":
+            return (3 * lm.layer_count // 4,)
+    return lm.default_layers()
+
+
+def _items(value: object) -> list[object]:
+    if not isinstance(value, list | tuple):
+        raise TypeError("a list")
+    return list(value)
+
+
+def _pairs(value: object) -> list[tuple[object, object]]:
+    if not isinstance(value, Mapping):
+        raise TypeError("a mapping")
+    return list(value.items())

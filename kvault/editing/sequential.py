@@ -1,0 +1,131 @@
+"""Editing as a chain: each batch is computed on the model that the last one left. For comparison only.
+
+Two procedures: AlphaEdit as published (Fang et al. 2025, eq. 14), with keys and residuals from the current model and
+former keys kept in the system; and fine-tuning of one matrix. Their weights depend on the order of batches, nothing can
+be taken out of them exactly, and no vault holds them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from kvault.editing.making import make_records
+from kvault.editing.prompts import taught_rows
+from kvault.editing.recipe import Recipe
+from kvault.editing.request import Request
+from kvault.editing.statistics import Statistics
+from kvault.lm.layers import causal_mask, down_inputs, embed, logits, run_layers
+from kvault.lm.model import LanguageModel
+from kvault.lm.version import Version
+
+Float64 = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class FineTuning:
+    """How one matrix is tuned: Adam's rate, steps a batch at most, and the mean loss (nats a token) to stop at."""
+
+    layer: int
+    rate: float = 1e-3
+    steps: int = 25
+    enough: float = 0.05
+
+
+class SequentialAlphaEdit:
+    """The published chain: ``Δ = R Kᵀ P (K_p K_pᵀ P + K Kᵀ P + ρ I)⁻¹``, batch after batch.
+
+    ``P = U Uᵀ`` spans the recipe's share of directions of least energy; written in U's coordinates the system is m × m.
+    """
+
+    def __init__(self, lm: LanguageModel, recipe: Recipe, statistics: Statistics) -> None:
+        self._lm = lm
+        self._recipe = recipe
+        self._weights = {layer: lm.down(layer).double().numpy() for layer in recipe.layers}
+        self._null: dict[int, Float64] = {}
+        self._system: dict[int, Float64] = {}
+        for layer in recipe.layers:
+            spectrum = statistics.spectra[layer]
+            kept = round(recipe.number("directions") * len(spectrum.directions))
+            U = spectrum.directions[:, -kept:].astype(np.float64)  # d_in × m
+            inside = U.T @ spectrum.calibration  # m × c
+            scale = recipe.number("price") * float(np.median(np.square(inside).sum(0)))
+            self._null[layer] = U
+            self._system[layer] = scale * np.eye(kept)  # ρ I + Σ of former Kᵤ Kᵤᵀ
+
+    @property
+    def version(self) -> Version:
+        """The model as the last batch left it."""
+        return Version(
+            {self._lm.down_name(layer): torch.from_numpy(W.astype(np.float32)) for layer, W in self._weights.items()}
+        )
+
+    def edit(self, requests: Sequence[Request]) -> None:
+        """Apply one batch."""
+        with self._lm.using(self.version):
+            records = make_records(self._lm, self._recipe, requests)
+        for layer, W in self._weights.items():
+            K = np.stack([record.key(layer) for record in records], axis=1).astype(np.float64)  # d_in × n
+            V = np.stack([record.target(layer) for record in records], axis=1).astype(np.float64)
+            U = self._null[layer]
+            inside = U.T @ K
+            self._system[layer] += inside @ inside.T
+            gain = np.linalg.solve(self._system[layer], inside)  # m × n
+            self._weights[layer] = W + (V - W @ K) @ gain.T @ U.T
+
+
+class SequentialFineTuning:
+    """Adam on one down-projection over a batch's prompts, then the next batch, from where the last one ended."""
+
+    def __init__(self, lm: LanguageModel, recipe: Recipe, tuning: FineTuning) -> None:
+        self._lm = lm
+        self._recipe = recipe
+        self._tuning = tuning
+        self._change = torch.zeros_like(lm.down(tuning.layer)).to(lm.device)
+
+    @property
+    def version(self) -> Version:
+        """The model as the last batch left it."""
+        layer = self._tuning.layer
+        return Version({self._lm.down_name(layer): self._lm.down(layer) + self._change.cpu()})
+
+    def edit(self, requests: Sequence[Request]) -> None:
+        """Tune on one batch."""
+        rows = [row for request in requests for row in taught_rows(self._lm, self._recipe, request)]
+        length = max(len(row.ids) for row in rows) - 1
+        ids = torch.tensor([[*row.ids[:-1], *(0,) * (length + 1 - len(row.ids))] for row in rows])
+        spots = [(i, at - 1, row.ids[at]) for i, row in enumerate(rows) for at in range(row.start, len(row.ids))]
+        row_of, spot_of, wanted = (torch.tensor(each, device=self._lm.device) for each in zip(*spots, strict=True))
+        hidden, keys = self._lower(ids.to(self._lm.device))
+        change = self._change.clone().requires_grad_(True)
+        adam = torch.optim.Adam([change], lr=self._tuning.rate)
+        for _ in range(self._tuning.steps):
+            with torch.enable_grad():
+                top = self._upper(hidden + keys @ change.T)
+                loss = cross_entropy(logits(self._lm, top[row_of, spot_of]), wanted)
+                if float(loss.detach()) < self._tuning.enough:
+                    break
+                adam.zero_grad()
+                torch.autograd.backward(loss)
+            adam.step()
+        self._change = change.detach()
+
+    def _lower(self, ids: Tensor) -> tuple[Tensor, Tensor]:
+        """The base's hidden states behind the layer and its down-projection's inputs; neither ever changes."""
+        keys: list[Tensor] = []
+        positions = torch.arange(ids.shape[1], device=ids.device).expand_as(ids)
+        with torch.no_grad(), down_inputs(self._lm, self._tuning.layer, keys):
+            mask = causal_mask(ids.shape[1], device=ids.device)
+            hidden = run_layers(self._lm, embed(self._lm, ids, positions), positions, mask, 0, self._tuning.layer)
+        return hidden, keys[0]
+
+    def _upper(self, hidden: Tensor) -> Tensor:
+        positions = torch.arange(hidden.shape[1], device=hidden.device).expand(hidden.shape[:2])
+        mask = causal_mask(hidden.shape[1], device=hidden.device)
+        return run_layers(self._lm, hidden, positions, mask, self._tuning.layer + 1, self._lm.layer_count - 1)

@@ -1,0 +1,206 @@
+"""What ordinary text looks like to the edited layers: the energy of their inputs, in one pass over some text.
+
+For each layer the second moment ``C`` of the down-projection's inputs is taken apart into directions and energies once,
+and stored; every metric is a function of the energies. Only the directions of most energy may be kept, the rest then
+counting as alike, so that the object stays small on wide models. This module must not know what a metric does with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from kvault.errors import Damaged, InvalidInput
+from kvault.ids import Canonical, Digest, sha256
+from kvault.lm.layers import causal_mask, down_inputs, embed, run_layers, single_thread
+from kvault.lm.model import LanguageModel
+from kvault.objects.tensors import Array, TensorsDamaged, decode_tensors, encode_tensors
+
+FORMAT = "kvault statistics 1"
+TOKENS_PER_DIRECTION = 10
+KEPT = 0.375
+"""Share of directions that are kept by default. The energies of the others are too small to be known from so little
+text; counting them as alike edits better than believing them, and the object is smaller."""
+CALIBRATION = 256
+LONGEST = 128
+BATCH = 16
+Float32 = npt.NDArray[np.float32]
+
+
+class StatisticsDamaged(Damaged):
+    """The bytes of a statistics object are not statistics."""
+
+    code = "statistics-damaged"
+
+
+class TooLittleText(InvalidInput):
+    """There is not enough text to say anything about a layer."""
+
+    code = "too-little-text"
+
+
+@dataclass(frozen=True, slots=True)
+class Spectrum:
+    """One layer's ``C`` (d_in × d_in) taken apart: ``C ≈ U diag(energies) Uᵀ + tail (I − U Uᵀ)``.
+
+    ``directions``: U, d_in × r, float32, orthonormal; ``energies``: r, float32, descending; ``tail``: the mean energy
+    of the directions that were left out (0 where none were); ``calibration``: d_in × c, keys that stand for all others
+    where a scale is needed.
+    """
+
+    directions: Float32
+    energies: Float32
+    tail: float
+    calibration: Float32
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """The spectra of a base model's edited layers; ``id`` is the SHA-256 of :meth:`to_bytes`."""
+
+    base: Digest
+    tokens: int
+    spectra: Mapping[int, Spectrum]
+    id: Digest = field(init=False)
+    data: bytes = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        tensors: dict[str, Array] = {}
+        for layer, each in self.spectra.items():
+            tensors[f"directions.{layer}"] = each.directions
+            tensors[f"energies.{layer}"] = each.energies
+            tensors[f"tail.{layer}"] = np.array([each.tail], dtype=np.float64)
+            tensors[f"calibration.{layer}"] = each.calibration
+        document: dict[str, Canonical] = {
+            "format": FORMAT,
+            "base": self.base,
+            "tokens": self.tokens,
+            "layers": sorted(self.spectra),
+        }
+        data = encode_tensors(tensors, document)
+        object.__setattr__(self, "data", data)
+        object.__setattr__(self, "id", sha256(data))
+
+    def to_bytes(self) -> bytes:
+        """Canonical safetensors bytes."""
+        return self.data
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Statistics:
+        """The statistics of ``data``. Raises :class:`StatisticsDamaged`."""
+        try:
+            tensors, document = decode_tensors(data)
+            if document["format"] != FORMAT or not isinstance(document["layers"], list):
+                raise ValueError("another format")
+            return cls(
+                Digest(str(document["base"])),
+                int(str(document["tokens"])),
+                {int(layer): _spectrum(tensors, int(layer)) for layer in document["layers"]},
+            )
+        except (KeyError, TypeError, ValueError, TensorsDamaged) as error:
+            raise StatisticsDamaged(
+                f"an object holds no statistics: {error}", remedy="Run `kvault fsck`, and restore it from a copy."
+            ) from error
+
+
+def _spectrum(tensors: Mapping[str, Array], layer: int) -> Spectrum:
+    return Spectrum(
+        directions=np.asarray(tensors[f"directions.{layer}"], dtype=np.float32),
+        energies=np.asarray(tensors[f"energies.{layer}"], dtype=np.float32),
+        tail=float(np.asarray(tensors[f"tail.{layer}"], dtype=np.float64)[0]),
+        calibration=np.asarray(tensors[f"calibration.{layer}"], dtype=np.float32),
+    )
+
+
+def collect(
+    lm: LanguageModel,
+    layers: Sequence[int],
+    texts: Iterable[str],
+    *,
+    tokens: int | None = None,
+    rank: int | None = None,
+) -> Statistics:
+    """The statistics of ``layers`` from the first ``tokens`` tokens of ``texts`` (10 for each direction if None).
+
+    ``rank`` directions are kept (None: the share :data:`KEPT`). Text should be of the kind that must not change:
+    ordinary text, and statements of facts that stay. The outcome does not depend on the number of threads. Raises
+    :class:`TooLittleText` where there is less than one token for each direction kept.
+    """
+    width = lm.down(layers[0]).shape[1]
+    wanted = tokens if tokens is not None else TOKENS_PER_DIRECTION * width
+    kept = round(KEPT * width) if rank is None else min(rank, width)
+    moments = {layer: _Moment(width, max(1, wanted // CALIBRATION)) for layer in layers}
+    with single_thread(), torch.inference_mode():
+        for ids in _batches(lm, texts, wanted):
+            for layer, keys in read_keys(lm, ids, layers).items():
+                moments[layer].add(keys[:, 1:].flatten(0, 1).cpu())  # the opening token is like no other: left out
+        count = moments[layers[0]].count
+        if count < kept:
+            raise TooLittleText(
+                f"{count} tokens of text are too few for {kept} directions", remedy="Give the vault more ordinary text."
+            )
+        spectra = {layer: moments[layer].spectrum(kept) for layer in layers}
+    return Statistics(lm.fingerprint, count, spectra)
+
+
+class _Moment:
+    """The second moment of one layer's keys while it is summed up, and some keys for calibration."""
+
+    def __init__(self, width: int, stride: int) -> None:
+        self._sum = torch.zeros(width, width, dtype=torch.float64)
+        self._stride = stride
+        self._chosen: list[Tensor] = []
+        self.count = 0
+
+    def add(self, keys: Tensor) -> None:
+        """Take in keys (tokens × d_in)."""
+        self._sum += keys.T @ keys
+        self._chosen.append(keys[-self.count % self._stride :: self._stride].clone())
+        self.count += len(keys)
+
+    def spectrum(self, kept: int) -> Spectrum:
+        """The ``kept`` directions of most energy and their energies."""
+        C = self._sum / self.count
+        energies, directions = torch.linalg.eigh((C + C.T) / 2)
+        energies, directions = energies.flip(0).clamp_min(0), directions.flip(1)
+        rest = energies[kept:]
+        return Spectrum(
+            directions=directions[:, :kept].float().contiguous().numpy(),
+            energies=energies[:kept].float().numpy(),
+            tail=float(rest.mean()) if len(rest) else 0.0,
+            calibration=torch.cat(self._chosen)[:CALIBRATION].T.contiguous().numpy(),
+        )
+
+
+def read_keys(lm: LanguageModel, ids: Tensor, layers: Sequence[int]) -> dict[int, Tensor]:
+    """The down-projections' inputs for unpadded token ids (batch × length): by layer, batch × length × d_in."""
+    found: dict[int, list[Tensor]] = {layer: [] for layer in layers}
+    positions = torch.arange(ids.shape[1], device=ids.device).expand_as(ids)
+    hidden, mask, first = embed(lm, ids, positions), causal_mask(ids.shape[1], device=ids.device), 0
+    for layer in sorted(layers):
+        with down_inputs(lm, layer, found[layer]):
+            hidden = run_layers(lm, hidden, positions, mask, first, layer)
+        first = layer + 1
+    return {layer: each[0] for layer, each in found.items()}
+
+
+def _batches(lm: LanguageModel, texts: Iterable[str], wanted: int) -> Iterator[Tensor]:
+    waiting: dict[int, list[list[int]]] = {}
+    count = 0
+    for text in texts:
+        if count >= wanted:
+            break
+        ids = lm.encode(text)[: min(LONGEST, lm.positions)]
+        if len(ids) < 2:
+            continue
+        count += len(ids) - 1
+        waiting.setdefault(len(ids), []).append(ids)
+    for length in sorted(waiting):
+        rows = waiting[length]
+        for start in range(0, len(rows), BATCH):
+            yield torch.tensor(rows[start : start + BATCH], device=lm.device)
