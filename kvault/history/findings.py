@@ -1,0 +1,63 @@
+"""What a check of the vault can find: one code for each rule that must hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from kvault.ids import CommitId
+
+
+class Code(StrEnum):
+    """The rules, by what breaks them. Codes are stable; scripts may rely on them."""
+
+    OBJECT_MISSING = "object-missing"
+    OBJECT_DAMAGED = "object-damaged"
+    RECORD_ROW = "record-row"
+    COMMIT_ID = "commit-id"
+    COMMIT_ROW = "commit-row"
+    PARENT_MISSING = "parent-missing"
+    PARENT_ROWS = "parent-rows"
+    CYCLE = "cycle"
+    PACK_ROW = "pack-row"
+    RUN_TWICE = "run-twice"
+    BATCH_MISSING = "batch-missing"
+    BATCH_CHANGED = "batch-changed"
+    LEDGER_ROW = "ledger-row"
+    LEDGER_BATCH = "ledger-batch"
+    REVISION_MISSING = "revision-missing"
+    REF_TARGET = "ref-target"
+    REF_ROW = "ref-row"
+    REFLOG_CHAIN = "reflog-chain"
+    REFLOG_AUDIT = "reflog-audit"
+    LEASE = "lease"
+    FENCE = "fence"
+    HEAD = "head"
+    BASE = "base"
+    AUDIT_CHAIN = "audit-chain"
+    DATABASE = "database"
+    TREE_DIFFERS = "tree-differs"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One breach: its rule, the object or row, what is wrong with it, and what needs it."""
+
+    code: Code
+    object: str
+    message: str
+    needed_by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Checkup:
+    """What was looked at, by kind, and what was found; ``targets`` are the commits that refs stand at."""
+
+    checked: Mapping[str, int]
+    findings: tuple[Finding, ...]
+    targets: tuple[CommitId, ...] = ()
+
+    def with_findings(self, kind: str, checked: int, findings: Iterable[Finding]) -> Checkup:
+        """This, with a further kind of check beside it."""
+        return Checkup({**self.checked, kind: checked}, (*self.findings, *findings), self.targets)

@@ -1,0 +1,138 @@
+"""The check of a whole vault against its rules, one finding code a rule.
+
+Three depths: the audit chain alone; what the rows say and whether everything needed is there; or, besides, every byte
+of every object and every row of content. The weights of versions are materialised by whoever has a model, after the
+transaction of the check has ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from enum import StrEnum
+
+from sqlalchemy.exc import DBAPIError
+from sqlmodel import Session, col, func, select
+
+from kvault.errors import KvaultError
+from kvault.history import fsck_commits, fsck_ledger, fsck_objects, fsck_refs
+from kvault.history.commits import CommitBody
+from kvault.history.findings import Checkup, Code, Finding
+from kvault.history.fsck_ledger import VerifyBatch
+from kvault.history.needs import Needs
+from kvault.history.tables import AuditRow, PackRow, RecordRow, RefRow
+from kvault.ids import CommitId, Digest
+from kvault.objects.store import ObjectStore
+
+Materialise = Callable[[CommitId], object]
+"""Builds a commit's weights and compares them with its tree; raises :class:`KvaultError` where they differ."""
+Progress = Callable[[str, int, int], None]
+
+
+class Level(StrEnum):
+    """How deep to look."""
+
+    FULL = "full"
+    CONNECTIVITY = "connectivity"
+    AUDIT = "audit"
+
+
+def fsck(
+    session: Session, store: ObjectStore, *, now: int, level: Level = Level.FULL,
+    verify_batch: VerifyBatch | None = None, also_needed: Iterable[tuple[Digest, str]] = (),
+) -> Checkup:  # fmt: skip
+    """Check the vault in a reading session; damage is found, never raised.
+
+    ``verify_batch`` works a sealed batch out again; ``also_needed`` names objects of other floors (reports, suites)
+    with what needs them. Objects that are damaged name every commit that needs them.
+    """
+    found: list[Finding] = []
+    _take(found, "audit chain", fsck_refs.audit_chain(session))
+    audited = session.exec(select(func.count(col(AuditRow.seq)))).one()
+    if level is Level.AUDIT:
+        return Checkup({"audit rows": audited}, tuple(found))
+    commits: dict[CommitId, CommitBody] = {}
+    _take(found, "commits", fsck_commits.bodies(session, commits))
+    needs = _needs(session, store, commits, also_needed)
+    present = set(store.iterate())
+    checks = _shallow(session, needs, present, commits, now)
+    if level is Level.FULL:
+        checks |= _deep(session, needs, present, commits)
+        if verify_batch is not None:
+            checks["sealed batches"] = fsck_ledger.sealed_batches(session, verify_batch)
+    for name, check in checks.items():
+        _take(found, name, check)
+    targets = tuple(sorted({CommitId(target) for target in session.exec(select(RefRow.target))} & set(commits)))
+    checked = {"commits": len(commits), "refs": len(targets), "objects": len(present), "audit rows": audited}
+    return Checkup(checked, tuple(found), targets)
+
+
+def materialised(checkup: Checkup, materialise: Materialise, progress: Progress) -> Checkup:
+    """``checkup`` with the weights of every ref's version built and compared; call it outside any transaction."""
+    found: list[Finding] = []
+    for done, commit in enumerate(checkup.targets, start=1):
+        try:
+            materialise(commit)
+        except KvaultError as error:
+            found.append(Finding(Code.TREE_DIFFERS, commit, error.message, f"commit {commit[:12]}"))
+        progress("materialise", done, len(checkup.targets))
+    return checkup.with_findings("versions", len(checkup.targets), found)
+
+
+def _shallow(
+    session: Session, needs: Needs, present: set[Digest], commits: Mapping[CommitId, CommitBody], now: int
+) -> dict[str, Iterator[Finding]]:
+    """What the rows say, and whether everything that is needed is there."""
+    return {
+        "edges": fsck_commits.edges(session, commits),
+        "packs": fsck_commits.packs(session, commits),
+        "runs": fsck_commits.runs(commits),
+        "batches": fsck_commits.batches(session, commits),
+        "objects": fsck_objects.needed_objects(needs, present),
+        "ledgers": fsck_ledger.ledgers(session, needs),
+        "refs": fsck_refs.ref_rows(session, commits),
+        "reflogs": fsck_refs.reflogs(session),
+        "fences": fsck_refs.fences(session, now),
+        "vault": fsck_refs.vault_facts(session, needs),
+    }
+
+
+def _deep(
+    session: Session, needs: Needs, present: set[Digest], commits: Mapping[CommitId, CommitBody]
+) -> dict[str, Iterator[Finding]]:
+    """Every byte of every object, and every row of content."""
+    return {
+        "stored objects": fsck_objects.stored_objects(needs, present),
+        "records": fsck_objects.record_rows(session, needs),
+        "ledger rows": fsck_ledger.content_rows(session),
+        "applied batches": fsck_ledger.applied_batches(session, needs, commits),
+        "database": fsck_refs.database_file(session),
+    }
+
+
+def _take(found: list[Finding], name: str, check: Iterator[Finding]) -> None:
+    """Add what ``check`` finds; a row that the database itself cannot give is a finding as well."""
+    try:
+        found.extend(check)
+    except DBAPIError as error:
+        found.append(Finding(Code.DATABASE, name, f"the database failed: {str(error.orig).strip()}"))
+    except ValueError as error:
+        found.append(Finding(Code.DATABASE, name, f"a column cannot be read: {error}"))
+
+
+def _needs(
+    session: Session,
+    store: ObjectStore,
+    commits: Mapping[CommitId, CommitBody],
+    also_needed: Iterable[tuple[Digest, str]],
+) -> Needs:
+    needs = Needs(store)
+    for name, body in commits.items():
+        needs.commit(name, body)
+    for commit, digest in session.exec(select(PackRow.commit_id, PackRow.digest)):
+        needs.extra(Digest(digest), commit)
+    for record in session.exec(select(RecordRow.digest)):
+        needs.extra(Digest(record), "record row")
+    fsck_refs.recipes(session, needs)
+    for digest, user in also_needed:
+        needs.extra(digest, user)
+    return needs

@@ -1,0 +1,128 @@
+"""The commit graph as a value: parents, dates, and what follows from them.
+
+Loaded in one query without bodies; everything else is pure. A log never shows a commit before one that descends from
+it, and among those that may come next it takes the newest. This module knows edges and dates only.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from sqlmodel import Session, col, select
+
+from kvault.errors import NotFound
+from kvault.history.commits import CommitBody, decode
+from kvault.history.tables import CommitRow, ParentRow
+from kvault.ids import CommitId
+
+
+@dataclass(frozen=True)
+class Graph:
+    """``parents`` maps every commit to its parents in order; ``dates`` to its time in microseconds."""
+
+    parents: Mapping[CommitId, tuple[CommitId, ...]]
+    dates: Mapping[CommitId, int]
+
+    @cached_property
+    def children(self) -> dict[CommitId, list[CommitId]]:
+        """The commits that name a commit as a parent, oldest first."""
+        found: dict[CommitId, list[CommitId]] = {commit: [] for commit in self.parents}
+        for child in sorted(self.parents, key=lambda commit: (self.dates.get(commit, 0), commit)):
+            for parent in self.parents[child]:
+                found.setdefault(parent, []).append(child)
+        return found
+
+    def ancestors(self, starts: Iterable[CommitId]) -> set[CommitId]:
+        """Every commit that can be reached from ``starts``, themselves included."""
+        found: set[CommitId] = set()
+        pending = list(starts)
+        while pending:
+            commit = pending.pop()
+            if commit not in found and commit in self.parents:
+                found.add(commit)
+                pending += self.parents[commit]
+        return found
+
+    def is_ancestor(self, older: CommitId, newer: CommitId) -> bool:
+        """Whether ``older`` can be reached from ``newer``; a commit reaches itself."""
+        return older in self.ancestors([newer])
+
+    def log(self, starts: Iterable[CommitId], without: Iterable[CommitId] = ()) -> Iterator[CommitId]:
+        """The commits reachable from ``starts`` and not from ``without``: descendants first, then newest first."""
+        starts = list(starts)
+        shown = self.ancestors(starts) - self.ancestors(without)
+        waiting = dict.fromkeys(shown, 0)
+        for commit in shown:
+            for parent in self.parents[commit]:
+                if parent in shown:
+                    waiting[parent] += 1
+        ready = [(-self.dates[commit], commit) for commit, above in waiting.items() if above == 0]
+        heapq.heapify(ready)
+        while ready:
+            _, commit = heapq.heappop(ready)
+            yield commit
+            for parent in self.parents[commit]:
+                if parent in shown:
+                    waiting[parent] -= 1
+                    if waiting[parent] == 0:
+                        heapq.heappush(ready, (-self.dates[parent], parent))
+
+    def first_parents(self, start: CommitId) -> Iterator[CommitId]:
+        """``start``, its first parent, that one's first parent, and so on."""
+        commit: CommitId | None = start
+        while commit is not None:
+            yield commit
+            commit = next(iter(self.parents.get(commit, ())), None)
+
+    def merge_bases(self, left: CommitId, right: CommitId) -> list[CommitId]:
+        """The best common ancestors: those that no other common ancestor descends from. Sorted."""
+        common = self.ancestors([left]) & self.ancestors([right])
+        covered = self.ancestors(parent for commit in common for parent in self.parents[commit])
+        return sorted(common - covered)
+
+    def cycle(self) -> list[CommitId]:
+        """The commits of one cycle, or nothing; there is none in a sound history."""
+        done: set[CommitId] = set()
+        for start in sorted(self.parents):
+            path: dict[CommitId, Iterator[CommitId]] = {}
+            commit: CommitId | None = start if start not in done else None
+            while commit is not None:
+                if commit not in path:
+                    path[commit] = iter(self.parents.get(commit, ()))
+                step = next(path[commit], None)
+                if step is None:
+                    done.add(commit)
+                    del path[commit]
+                    commit = next(reversed(path), None)
+                elif step in path:
+                    names = list(path)
+                    return names[names.index(step) :]
+                elif step not in done:
+                    commit = step
+        return []
+
+
+def load(session: Session) -> Graph:
+    """The graph of every commit of the vault."""
+    dates = {CommitId(name): at for name, at in session.exec(select(CommitRow.id, CommitRow.created_at))}
+    parents: dict[CommitId, list[CommitId]] = {commit: [] for commit in dates}
+    edges = select(ParentRow.child, ParentRow.parent).order_by(col(ParentRow.child), col(ParentRow.position))
+    for child, parent in session.exec(edges):
+        parents.setdefault(CommitId(child), []).append(CommitId(parent))
+    return Graph({commit: tuple(above) for commit, above in parents.items()}, dates)
+
+
+def read_row(session: Session, commit: CommitId) -> CommitRow:
+    """The row of a commit. Raises :class:`NotFound`."""
+    row = session.get(CommitRow, commit)
+    if row is None:
+        raise NotFound("there is no such commit", commit=commit, remedy="Look it up with `kvault log --all`.")
+    return row
+
+
+def read_body(session: Session, commit: CommitId) -> CommitBody:
+    """The body of a commit. Raises :class:`NotFound`, or :class:`~kvault.history.commits.CommitDamaged`."""
+    return decode(read_row(session, commit).body.encode("utf-8"))
