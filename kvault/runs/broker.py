@@ -1,0 +1,119 @@
+"""Celery as the carrier of runs: the settings that sender and worker share, and the sender.
+
+The message is the vault's folder and the run's name, as JSON; nothing else travels through a broker. Each vault, that
+is each database, has a queue of its own. This module knows nothing of what a run does.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from celery import Celery
+from kombu.exceptions import OperationalError
+from sqlalchemy import make_url
+
+from kvault.errors import InvalidInput, TryAgain, Unsupported
+from kvault.ids import RunId, sha256
+from kvault.runs.states import Limits
+from kvault.settings import Settings
+
+TASK = "kvault.run"
+"""The name of the one task; its arguments are the vault's folder and the run's id."""
+
+_REDIS = {"redis", "rediss"}
+_AMQP = {"amqp", "amqps", "pyamqp"}
+_VISIBILITY_LEASES = 60
+"""A message may stay unacknowledged for so many leases before Redis gives it to another worker."""
+
+
+class BrokerAway(TryAgain):
+    """The broker does not answer."""
+
+    code = "broker-away"
+
+
+def queue_name(settings: Settings) -> str:
+    """The vault's own queue: named after its database without the password, so that vaults can share a broker."""
+    url = make_url(settings.database_url).set(password=None).render_as_string()
+    return f"kvault-{sha256(url.encode('utf-8'))[:16]}"
+
+
+def celery_app(settings: Settings, limits: Limits) -> Celery:
+    """A Celery application for the vault's broker.
+
+    A message is acknowledged after the work, a worker takes one at a time, and a message whose worker died comes again.
+    Raises :class:`InvalidInput` for a broker that is not Redis or RabbitMQ.
+    """
+    scheme = _scheme(settings.broker)
+    queue = queue_name(settings)
+    app = Celery("kvault", broker=settings.broker, set_as_current=False)
+    app.conf.update(
+        task_default_queue=queue,
+        task_create_missing_queues=True,
+        task_serializer="json",
+        accept_content=["json"],
+        task_ignore_result=True,
+        task_acks_late=True,
+        task_reject_on_worker_lost=True,
+        worker_prefetch_multiplier=1,
+        worker_enable_remote_control=False,
+        worker_send_task_events=False,
+        broker_connection_timeout=4,
+        broker_connection_retry_on_startup=True,
+        # a busy solo worker cannot answer the broker's heartbeats, and dead workers are found by their leases
+        broker_heartbeat=0,
+    )
+    if scheme in _REDIS:
+        app.conf.broker_transport_options = {
+            "visibility_timeout": max(3600, round(limits.lease * _VISIBILITY_LEASES)),
+            "global_keyprefix": f"{queue}:",
+            "socket_connect_timeout": 4,
+        }
+    return app
+
+
+@dataclass(frozen=True, slots=True)
+class CeleryQueue:
+    """Hands the names of runs to Redis or RabbitMQ."""
+
+    app: Celery
+    folder: str
+    """The vault's folder as the sender knows it."""
+
+    @staticmethod
+    def open(settings: Settings, limits: Limits | None = None) -> CeleryQueue:
+        """The queue of the vault's ``broker`` setting; nothing is connected yet."""
+        return CeleryQueue(celery_app(settings, limits or Limits()), str(settings.folder))
+
+    def send(self, run_id: RunId) -> None:
+        """Send the run's name; raises :class:`BrokerAway`, after which the run stays in the queue."""
+        policy = {"max_retries": 1, "interval_start": 0.1, "interval_step": 0.1, "interval_max": 0.2}
+        try:
+            self.app.send_task(TASK, args=[self.folder, run_id], retry=True, retry_policy=policy)
+        except (OperationalError, OSError) as error:
+            raise BrokerAway(
+                f"the broker does not answer: {error}",
+                run=run_id,
+                remedy="The run is kept and will be sent again by a worker; see that the broker runs.",
+            ) from error
+
+    def close(self) -> None:
+        """Give every connection back."""
+        self.app.close()
+
+
+def _scheme(broker: str) -> str:
+    scheme = urlsplit(broker).scheme
+    if scheme not in _REDIS | _AMQP:
+        raise InvalidInput(
+            f"{scheme or 'an empty text'!r} is no broker",
+            field="broker",
+            remedy="Set `broker` (or KVAULT_BROKER) to a redis:// or amqp:// URL.",
+        )
+    if scheme in _REDIS and importlib.util.find_spec("redis") is None:
+        raise Unsupported(
+            "the Redis client is not installed", field="broker", remedy="Install it with `pip install kvault[redis]`."
+        )
+    return scheme

@@ -1,0 +1,122 @@
+"""The one function that a worker calls, and the one that mends what brokers and dead workers leave behind.
+
+``execute`` may be called for a run any number of times, at once or late: the claim decides who works. It records the
+outcome in the row and lets an error through to its caller, because a person at a terminal wants it as it was.
+This module knows executors by the kind of run only.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import TypeAlias
+
+from kvault.clock import Clock
+from kvault.db import Database
+from kvault.errors import KvaultError, TryAgain
+from kvault.ids import RunId
+from kvault.runs import runs
+from kvault.runs.context import Listener, RunContext
+from kvault.runs.queue import Queue
+from kvault.runs.states import LeaseLost, Limits, Run, RunState, UnknownKind
+
+Executor: TypeAlias = Callable[[RunContext], Mapping[str, object]]
+"""Does the work of one kind of run and returns its result, a JSON document.
+
+It publishes under ``context.publishing()``. Where a repetition would do harm it calls ``context.finish`` in that same
+transaction, so that a death right after it repeats nothing.
+"""
+
+_log = logging.getLogger(__name__)
+
+
+def execute(
+    database: Database,
+    run_id: RunId,
+    executors: Mapping[str, Executor],
+    holder: str,
+    clock: Clock,
+    *,
+    limits: Limits | None = None,
+    listen: Listener | None = None,
+) -> Run:
+    """Claim the run, do its work and record the outcome; returns the run as it then stands.
+
+    A run that is not in the queue (a message that came twice or late) is returned untouched, and so is one that was
+    taken away meanwhile. Raises what the executor raised, after the row has it: a :class:`TryAgain` puts the run back
+    into the queue as long as ``limits.attempts`` allows, anything else fails it.
+    """
+    limits = limits or Limits()
+    with database.writing() as session:
+        run = runs.claim(session, run_id, holder=holder, limits=limits, clock=clock)
+    if run is None:
+        return _read(database, run_id)
+    context = RunContext(database, run, clock=clock, limits=limits, listen=listen)
+    try:
+        with context.alive():
+            result = _executor(run, executors)(context)
+        _finish(database, context, result, clock)
+    except LeaseLost:
+        _log.warning("run %s was taken away from %s", run_id, holder)
+    except BaseException as error:
+        _record(database, context, error, limits, clock)
+        raise
+    return _read(database, run_id)
+
+
+def recover(database: Database, queue: Queue, clock: Clock, *, limits: Limits | None = None) -> list[RunId]:
+    """Put the runs of dead workers back and send every message that is due; returns the runs that were sent.
+
+    Any number of processes may do this at once. A broker that is away raises :class:`TryAgain`; the runs stay in the
+    queue and a later call sends them.
+    """
+    limits = limits or Limits()
+    with database.writing() as session:
+        back = runs.requeue_expired(session, limits=limits, clock=clock)
+        lost = runs.take_unsent(session, limits=limits, clock=clock)
+    due = [run.id for run in (*back, *lost)]
+    for run_id in due:
+        queue.send(run_id)
+    return due
+
+
+def _executor(run: Run, executors: Mapping[str, Executor]) -> Executor:
+    if run.kind in executors:
+        return executors[run.kind]
+    known = ", ".join(sorted(executors)) or "none"
+    raise UnknownKind(
+        f"no executor for runs of the kind {run.kind!r}", run=run.id, remedy=f"Upgrade the worker; it knows: {known}."
+    )
+
+
+def _read(database: Database, run_id: RunId) -> Run:
+    with database.reading() as session:
+        return runs.get(session, run_id)
+
+
+def _finish(database: Database, context: RunContext, result: Mapping[str, object], clock: Clock) -> None:
+    with database.writing() as session:
+        now = runs.get(session, context.id)
+        if now.state is RunState.DONE and now.fence == context.fence:
+            return  # the executor finished it together with what it published
+        runs.finish(session, context.id, context.fence, result, clock=clock)
+
+
+def _record(database: Database, context: RunContext, error: BaseException, limits: Limits, clock: Clock) -> None:
+    """Write the outcome of a run whose executor raised; a run that is no longer ours is left alone."""
+    try:
+        with database.writing() as session:
+            match error:
+                case KeyboardInterrupt():
+                    runs.check(session, context.id, context.fence)
+                    runs.cancel(session, context.id, clock=clock)
+                case TryAgain():
+                    runs.release(session, context.id, context.fence, error, limits=limits, clock=clock)
+                case Exception():
+                    runs.fail(session, context.id, context.fence, error, clock=clock)
+                case _:
+                    # the process is told to stop: another one shall do the work
+                    runs.release(session, context.id, context.fence, error, limits=limits, clock=clock)
+    except KvaultError as second:
+        # the row keeps its lease, runs out of it, and the reaper puts the run back
+        _log.warning("run %s: the outcome could not be written: %s", context.id, second.message)

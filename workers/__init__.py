@@ -1,0 +1,1 @@
+"""The worker face: Celery processes that execute the runs of one vault."""
