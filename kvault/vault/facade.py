@@ -1,0 +1,382 @@
+"""``Vault``: every verb that a person says, one method each.
+
+The command line, the API and the page say what can be said here, and nothing else. Methods open and close their own
+transactions. The model is loaded when a verb first needs it.
+"""
+
+from __future__ import annotations
+
+import getpass
+import importlib
+import os
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kvault import settings as configuration
+from kvault.clock import Clock
+from kvault.db import Database
+from kvault.history import revisions
+from kvault.ids import CommitId
+from kvault.ledger import prompts, relations
+from kvault.ledger.service import Statement
+from kvault.ledger.values import Action
+from kvault.objects.store import ObjectStore
+from kvault.runs.execute import Executor
+from kvault.settings import Settings
+from kvault.vault import ledgering, recounting, referring, views, working
+from kvault.vault.surroundings import Surroundings
+
+if TYPE_CHECKING:
+    from kvault.checks.report import Report
+    from kvault.vault.answering import Answering
+
+Progress = Callable[[str, int, int], None]
+
+
+def silent(_stage: str, _done: int, _total: int) -> None:
+    """Progress that nobody looks at."""
+
+
+class Vault:
+    """One base model with its ledger and its history."""
+
+    def __init__(self, here: Surroundings) -> None:
+        self.here = here
+        self._answering: Answering | None = None
+
+    # -- opening ---------------------------------------------------------------------------------------------------
+
+    @staticmethod
+    def init(
+        folder: str | Path,
+        base: str = "kvault/demo",
+        *,
+        database: str = "",
+        objects: str = "",
+        broker: str = "",
+        trust_remote_code: bool = False,
+        actor: str = "",
+    ) -> Vault:
+        """Make a vault in ``folder`` for the base model ``base``, with a first commit that holds no fact."""
+        settings = Settings(
+            Path(folder).absolute() / configuration.FOLDER,
+            base=base,
+            database=database,
+            objects=objects,
+            broker=broker,
+            trust_remote_code=trust_remote_code,
+        )
+        return Vault(_founding().found(settings, actor or default_actor()))
+
+    @staticmethod
+    def open(folder: str | Path, environment: Mapping[str, str] | None = None) -> Vault:
+        """Open the vault whose ``.kvault`` folder, or whose parent of it, is ``folder``."""
+        path = Path(folder).absolute()
+        inside = path if path.name == configuration.FOLDER else path / configuration.FOLDER
+        settings = configuration.load(inside, environment or {})
+        database = Database.open(settings.database_url)
+        database.check_schema()
+        return Vault(
+            Surroundings(settings, database, ObjectStore.open(settings.objects_url), settings.actor or default_actor())
+        )
+
+    @staticmethod
+    def discover(start: str | Path, environment: Mapping[str, str] | None = None) -> Vault:
+        """Open the nearest vault at or above ``start``."""
+        return Vault.open(configuration.discover(Path(start).absolute()), environment)
+
+    @staticmethod
+    def migrate(folder: str | Path, environment: Mapping[str, str] | None = None) -> None:
+        """Bring the schema of a vault's database up to date."""
+        path = Path(folder).absolute()
+        settings = configuration.load(path / configuration.FOLDER, environment or {})
+        Database.open(settings.database_url).migrate()
+
+    def as_actor(self, actor: str) -> Vault:
+        """The same vault in another person's name."""
+        return Vault(replace(self.here, actor=actor))
+
+    @property
+    def settings(self) -> Settings:
+        """The vault's settings."""
+        return self.here.settings
+
+    @property
+    def database(self) -> Database:
+        """The vault's database."""
+        return self.here.database
+
+    @property
+    def answering(self) -> Answering:
+        """The half of the vault that needs a model; loads torch on first use."""
+        if self._answering is None:
+            self._answering = importlib.import_module("kvault.vault.answering").Answering.of(self.here)
+        assert self._answering is not None
+        return self._answering
+
+    # -- ledger ----------------------------------------------------------------------------------------------------
+
+    def import_relations(self, file: str | Path) -> list[str]:
+        """Register the relations of a YAML file; their names."""
+        return ledgering.import_relations(self.here, Path(file))
+
+    def relations(self) -> list[views.RelationView]:
+        """The relations in force."""
+        return ledgering.list_relations(self.here)
+
+    def import_file(
+        self, file: str | Path, *, dry_run: bool = False, strict: bool = False, baseline: bool = False
+    ) -> views.ImportView:
+        """Stage the rows of a CSV or JSONL file on the current branch; refused rows are in the view."""
+        return ledgering.import_file(
+            self.here, self.head(), Path(file), dry_run=dry_run, strict=strict, baseline=baseline
+        )
+
+    def add(
+        self,
+        subject: str,
+        relation: str,
+        object: str,
+        *,
+        valid_from: date | None = None,
+        valid_to: date | None = None,
+        evidence: str = "",
+    ) -> views.ChangeView:
+        """Stage a new fact."""
+        said = Statement(subject, relation, object, valid_from, valid_to, evidence)
+        return ledgering.stage(self.here, self.head(), Action.ADD, said)
+
+    def amend(
+        self,
+        subject: str,
+        relation: str,
+        object: str,
+        *,
+        valid_from: date | None = None,
+        valid_to: date | None = None,
+        evidence: str = "",
+    ) -> views.ChangeView:
+        """Stage a new object for a known fact."""
+        said = Statement(subject, relation, object, valid_from, valid_to, evidence)
+        return ledgering.stage(self.here, self.head(), Action.AMEND, said)
+
+    def retract(
+        self, subject: str, relation: str, *, effective: date | None = None, note: str = ""
+    ) -> views.ChangeView:
+        """Stage the withdrawal of a fact."""
+        said = Statement(subject, relation, "", effective, None, "", note)
+        return ledgering.stage(self.here, self.head(), Action.RETRACT, said)
+
+    def facts(
+        self, text: str = "", *, at: str = "HEAD", relation: str = "", taught: bool = False, limit: int = 50
+    ) -> list[views.FactView]:
+        """A version's facts whose subject or object holds ``text``."""
+        return ledgering.facts(self.here, self.resolve(at), text, relation, taught, limit)
+
+    def statement(self, subject: str, relation: str) -> str:
+        """The relation's first phrasing for a subject: what to ask for a fact."""
+        with self.database.reading() as session:
+            return prompts.statement(relations.vocabulary(session).find(relation).relation, subject)
+
+    def status(self) -> views.StatusView:
+        """The current branch and what is staged on it."""
+        branch = self.head()
+        [tip] = self.log(branch, limit=1)
+        running = working.active(self.here, branch)
+        return ledgering.status(self.here, branch, tip.message, self.here.clock.today(), tuple(r.id for r in running))
+
+    # -- history ---------------------------------------------------------------------------------------------------
+
+    def head(self) -> str:
+        """The name of the current branch."""
+        return referring.head(self.here)
+
+    def resolve(self, revision: str) -> CommitId:
+        """The commit that a revision names: a ref, ``HEAD~2``, ``main@{1}``, a prefix of an id."""
+        with self.database.reading() as session:
+            return revisions.resolve(session, revision)
+
+    def commit(
+        self,
+        message: str,
+        *,
+        editor: str | None = None,
+        valid_at: date | None = None,
+        allow_empty: bool = False,
+        progress: Progress = silent,
+    ) -> views.MadeView:
+        """Seal the changes that hold by ``valid_at`` (today) and make them a version, in this process."""
+        return self.answering.commit(self.head(), message, editor, valid_at, allow_empty, progress)
+
+    def queue_commit(
+        self, message: str, *, editor: str | None = None, valid_at: date | None = None, allow_empty: bool = False
+    ) -> views.RunView:
+        """Seal the changes and queue the run for a worker."""
+        return working.queue_commit(self.here, self.head(), message, editor, valid_at, allow_empty)
+
+    def revert(
+        self,
+        revision: str,
+        *,
+        facts: Sequence[str] = (),
+        keep_later: bool = False,
+        message: str = "",
+        progress: Progress = silent,
+    ) -> views.MadeView:
+        """Take out what a commit changed, exactly; a fact that changed again is a Conflict unless ``keep_later``."""
+        return self.answering.revert(self.head(), self.resolve(revision), facts, keep_later, message, progress)
+
+    def consolidate(
+        self, message: str = "", *, editor: str | None = None, progress: Progress = silent
+    ) -> views.ConsolidatedView:
+        """Solve the branch's gated records into the weights; the figures before and after."""
+        return self.answering.consolidate(self.head(), message, editor, progress)
+
+    def log(
+        self, revision: str = "HEAD", *, limit: int | None = None, all_refs: bool = False
+    ) -> list[views.CommitView]:
+        """The commits that lead to a revision or range, descendants first."""
+        with self.database.reading() as session:
+            starts, without = referring.selection(session, revision, all_refs)
+        return recounting.log(self.here, starts, without, limit)
+
+    def show(self, revision: str = "HEAD") -> views.ShowView:
+        """One commit in full."""
+        return recounting.show(self.here, self.resolve(revision))
+
+    def diff(self, revisions_text: str) -> views.DiffView:
+        """The facts in which two versions differ: ``A..B``."""
+        with self.database.reading() as session:
+            old, new = referring.pair(session, revisions_text)
+        return recounting.diff(self.here, old, new)
+
+    def refs(self) -> list[views.RefView]:
+        """Branches, tags and aliases."""
+        return recounting.list_refs(self.here, self.head())
+
+    def branch(self, name: str, start: str = "HEAD") -> views.RefView:
+        """Make a branch."""
+        return referring.make(self.here, name, "branch", self.resolve(start))
+
+    def tag(self, name: str, revision: str = "HEAD") -> views.RefView:
+        """Make a tag."""
+        return referring.make(self.here, name, "tag", self.resolve(revision))
+
+    def delete_branch(self, name: str) -> None:
+        """Delete a branch or tag that is not switched to."""
+        referring.delete(self.here, name)
+
+    def switch(self, name: str) -> None:
+        """Make a branch the current one."""
+        referring.switch(self.here, name)
+
+    def reflog(self, ref: str = "HEAD", *, limit: int = 30) -> list[views.ReflogView]:
+        """The moves of a ref, newest first."""
+        return recounting.reflog(self.here, self.head() if ref == "HEAD" else ref, limit)
+
+    # -- answers ---------------------------------------------------------------------------------------------------
+
+    def ask(self, prompt: str, *, at: str = "HEAD", max_tokens: int = 24) -> views.Answer:
+        """What a version answers; ``base`` names the unedited model."""
+        return self.ask_many([prompt], at=at, max_tokens=max_tokens)[0]
+
+    def ask_many(self, prompts_: list[str], *, at: str = "HEAD", max_tokens: int = 24) -> list[views.Answer]:
+        """What a version answers to several prompts."""
+        commit = None if at == "base" else self.resolve(at)
+        return self.answering.ask(prompts_, at, commit, max_tokens)
+
+    def export(self, folder: str | Path, *, at: str = "HEAD", dtype: str = "float32") -> views.ExportView:
+        """Write a version as a Hugging Face checkpoint."""
+        return self.answering.export(Path(folder), self.resolve(at), dtype)
+
+    # -- checks and promotion --------------------------------------------------------------------------------------
+
+    def check(self, revision: str = "HEAD", *, quick: bool = False, progress: Progress = silent) -> Report:
+        """The report of a version, judged by production's policy."""
+        return self.answering.check(self.resolve(revision), quick, progress)
+
+    def gate(self, report: Report, alias: str = "production") -> tuple[views.GateRow, ...]:
+        """How an alias's policy judges a report, requirement by requirement."""
+        return self.answering.gate(report, alias)
+
+    def policy(self, alias: str = "production") -> views.PolicyView:
+        """The policy in force for an alias."""
+        return referring.policy(self.here, alias)
+
+    def set_policy(self, file: str | Path, alias: str = "production") -> views.PolicyView:
+        """Put a YAML policy in force."""
+        return referring.set_policy(self.here, Path(file), alias)
+
+    def promote(
+        self,
+        revision: str = "HEAD",
+        *,
+        alias: str = "production",
+        reason: str = "",
+        dry_run: bool = False,
+        progress: Progress = silent,
+    ) -> views.PromotionView:
+        """Check a version against the alias's policy and move the alias. Raises GateRefused where it does not pass."""
+        return self.answering.promote(self.resolve(revision), alias, reason, dry_run, progress)
+
+    def rollback(self, alias: str = "production", *, reason: str = "") -> views.PromotionView:
+        """Move an alias back to where it pointed before."""
+        return referring.rollback(self.here, alias, reason)
+
+    # -- operations ------------------------------------------------------------------------------------------------
+
+    def executors(self) -> Mapping[str, Executor]:
+        """What a worker can do, by the kind of run."""
+        return self.answering.executors()
+
+    def runs(self, *, limit: int = 20) -> list[views.RunView]:
+        """The newest runs."""
+        return working.listing(self.here, limit)
+
+    def run(self, run: str) -> views.RunView:
+        """One run, by its id or the beginning of it."""
+        return working.one(self.here, run)
+
+    def cancel_run(self, run: str) -> views.RunView:
+        """Cancel a run that has not published."""
+        return working.cancel(self.here, run)
+
+    def work(self, *, once: bool = True, progress: Progress = silent) -> list[views.RunView]:
+        """Do the queued runs in this process; without ``once``, keep looking for new ones."""
+        return self.answering.work(once, progress)
+
+    def fsck(self, *, level: str = "full", materialize: bool = False, progress: Progress = silent) -> views.FsckView:
+        """Verify the vault: ``full``, ``connectivity`` or ``audit``; ``materialize`` solves every ref's version too."""
+        rebuild = self.answering.rebuild if materialize else None
+        view: views.FsckView = _founding().fsck(self.here, level=level, rebuild=rebuild, progress=progress)
+        return view
+
+    def audit_log(self, *, limit: int = 30) -> list[views.AuditView]:
+        """The newest audit rows."""
+        return referring.audit_rows(self.here, limit)
+
+    def doctor(self) -> list[views.DoctorRow]:
+        """What is missing or misconfigured."""
+        rows: list[views.DoctorRow] = _founding().doctor(self.here)
+        return rows
+
+
+def _founding() -> Any:
+    """Making and verifying vaults, which reads base models: loaded when it is asked for."""
+    return importlib.import_module("kvault.vault.founding")
+
+
+def default_actor() -> str:
+    """Who acts when nobody was named: the user of this process on this machine."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}"
+
+
+__all__ = ["Clock", "Vault", "default_actor"]

@@ -1,0 +1,138 @@
+"""Making a vault, and looking whether it is sound: init, fsck, doctor."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable
+
+from sqlmodel import select
+
+from kvault.checks.tables import ReportRow
+from kvault.clock import Clock
+from kvault.db import Database
+from kvault.errors import Conflict, KvaultError
+from kvault.history import audit, meta, publish
+from kvault.history import fsck as checking
+from kvault.history.commits import CommitBody
+from kvault.history.snapshots import empty
+from kvault.history.trees import Tree, put_tree
+from kvault.ids import Digest
+from kvault.ledger.batches import verify_sealed
+from kvault.lm.source import fingerprint, resolve, verify
+from kvault.objects import fanout
+from kvault.objects.store import ObjectStore
+from kvault.settings import CONFIG, Settings, write
+from kvault.vault import views
+from kvault.vault.surroundings import Surroundings
+
+MAIN = "main"
+LEAST_SPACE = 200_000_000
+Progress = Callable[[str, int, int], None]
+
+
+def found(settings: Settings, actor: str, clock: Clock | None = None) -> Surroundings:
+    """Make the vault that ``settings`` describe. Nothing is left behind when anything fails.
+
+    Raises :class:`Conflict` where there is a vault already, and the base model's errors before anything is written.
+    """
+    folder = settings.folder
+    if (folder / CONFIG).exists():
+        raise Conflict("there is a vault here already", folder=folder, remedy="Use it, or name another folder.")
+    source = resolve(settings.base, trust_remote_code=settings.trust_remote_code)
+    base = fingerprint(source)
+    fresh = not folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        database = Database.open(settings.database_url)
+        database.migrate()
+        here = Surroundings(settings, database, ObjectStore.open(settings.objects_url), actor, clock or Clock())
+        _first_commit(here, base)
+        write(settings)
+    except BaseException:
+        if fresh:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
+    return here
+
+
+def _first_commit(here: Surroundings, base: Digest) -> None:
+    ledger = empty(here.store)
+    records = fanout.build(here.store, {})
+    tree = put_tree(here.store, Tree(base, records, {}, {}, ()))
+    now = here.clock.now()
+    body = CommitBody(
+        tree, ledger.root, (), "init", here.actor, here.actor, now, now, f"A vault for {here.settings.base}"
+    )
+    with here.database.writing() as session:
+        publish.publish(session, publish.Publication(MAIN, body))
+        meta.write(session, meta.Meta.HEAD, MAIN)
+        meta.write(session, meta.Meta.BASE, base)
+        audit.append(session, actor=here.actor, verb="init", subject=here.settings.base, detail={"base": base}, at=now)
+
+
+def fsck(here: Surroundings, *, level: str, rebuild: checking.Materialise | None, progress: Progress) -> views.FsckView:
+    """Verify the vault; ``rebuild`` materialises every ref's version as well."""
+    begun = time.monotonic()
+    with here.database.reading() as session:
+        reports = [
+            (Digest(digest), f"report on commit {report.commit_id[:12]}")
+            for report in session.exec(select(ReportRow))
+            for digest in (report.digest, report.suite)
+        ]
+        checkup = checking.fsck(
+            session,
+            here.store,
+            now=here.clock.now(),
+            level=checking.Level(level),
+            verify_batch=verify_sealed,
+            also_needed=reports,
+        )
+    if rebuild:
+        checkup = checking.materialised(checkup, rebuild, progress)
+    findings = tuple(
+        views.Finding(found.code.value, found.object, found.message, found.needed_by) for found in checkup.findings
+    )
+    return views.FsckView(dict(checkup.checked), findings, round(time.monotonic() - begun, 2))
+
+
+def doctor(here: Surroundings) -> list[views.DoctorRow]:
+    """What is missing or misconfigured, and how to mend it."""
+    return [
+        _look("database", lambda: _schema(here)),
+        _look("objects", lambda: f"{sum(1 for _ in here.store.iterate())} objects at {here.settings.objects_url}"),
+        _look("base model", lambda: _base(here)),
+        _space(here),
+        views.DoctorRow(
+            "queue",
+            True,
+            f"Celery over {here.settings.broker.partition('://')[0]}" if here.settings.broker else "embedded",
+        ),
+    ]
+
+
+def _look(name: str, look: Callable[[], str]) -> views.DoctorRow:
+    try:
+        return views.DoctorRow(name, True, look())
+    except KvaultError as error:
+        return views.DoctorRow(name, False, error.message, error.remedy)
+
+
+def _schema(here: Surroundings) -> str:
+    here.database.check_schema()
+    return f"{here.database.dialect}, newest schema"
+
+
+def _base(here: Surroundings) -> str:
+    with here.database.reading() as session:
+        expected = Digest(meta.read(session, meta.Meta.BASE))
+    source = resolve(here.settings.base, trust_remote_code=here.settings.trust_remote_code)
+    verify(source, expected, here.settings.cache)
+    return f"{here.settings.base}, unchanged since the vault was made"
+
+
+def _space(here: Surroundings) -> views.DoctorRow:
+    free = shutil.disk_usage(here.settings.folder).free
+    return views.DoctorRow(
+        "free space", free >= LEAST_SPACE, f"{free / 1e9:.1f} GB", "Free some space before the next commit."
+    )

@@ -1,0 +1,383 @@
+"""The model side of a vault: recipes, records and versions, made from digests and handed back as digests.
+
+The base model, statistics, solvers and a few versions are kept while the process lives; all of them are caches of what
+the store holds. This module knows tensors and objects; what is live in a ledger comes in as groups.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from sqlmodel import Session
+
+from kvault.editing import calibration, ridge, statistics
+from kvault.editing.gate_records import make_gated_records
+from kvault.editing.gated import GatedMemory
+from kvault.editing.making import make_records
+from kvault.editing.memoir import MemoirMemory
+from kvault.editing.memoir_records import Background, background, make_memoir_records
+from kvault.editing.recipe import Grouping, Recipe, Solver, default_recipe
+from kvault.editing.record import Record
+from kvault.editing.request import Request, Statement
+from kvault.errors import Conflict, Damaged
+from kvault.history import meta
+from kvault.history.graph import read_body
+from kvault.history.trees import Tree, read_tree, tree_records
+from kvault.ids import CommitId, Digest, RecipeId, RecordId, digest_of, is_digest, sha256
+from kvault.ledger import prompts
+from kvault.ledger.relations import Relation, vocabulary
+from kvault.ledger.store import Entry
+from kvault.lm.model import LanguageModel, load
+from kvault.lm.source import resolve, verify
+from kvault.lm.version import BASE, Memory, Version
+from kvault.objects.tensors import encode_tensors
+from kvault.vault.groups import Group, preserved
+from kvault.vault.surroundings import Remembering, Surroundings
+from kvault.vault.texts import prose
+
+RIDGE = "ridge"
+"""Stands for the branch's own ridge editor, whichever it is."""
+DEFAULT_EDITOR = "memit"
+KEPT_VERSIONS = 8
+PINNED_PHRASINGS = 2
+"""How many phrasings of each other relation of a subject are held while it is edited."""
+NEIGHBOURS = 1500
+FACTS_A_PARAGRAPH = 8
+"""How many prompts about known subjects calibrate gates and routes."""
+
+
+class VersionDamaged(Damaged):
+    """A version's weights are not what its tree says."""
+
+    code = "version-damaged"
+
+
+class EditorFixed(Conflict):
+    """The branch's weights are solved under another editor's metric."""
+
+    code = "editor-fixed"
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """The records of a commit's groups by recipe, and those of them that were made just now."""
+
+    recipes: dict[RecordId, RecipeId]
+    fresh: list[Record]
+
+
+@dataclass(frozen=True, slots=True)
+class Assembled:
+    """A version with the digests that its tree names."""
+
+    version: Version
+    tensors: Mapping[str, Digest]
+    memories: Mapping[str, Digest]
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the base model is taken to know, for a new recipe: live baseline facts, and the relations there are."""
+
+    entries: Sequence[Entry]
+    relations: Sequence[Relation]
+
+
+@dataclass(slots=True)
+class Modelling:
+    """One vault's base model, and everything that is computed from it."""
+
+    here: Surroundings
+    _lm: LanguageModel | None = None
+    _recipes: dict[RecipeId, Recipe] = field(default_factory=dict)
+    _records: dict[RecordId, Record] = field(default_factory=dict)
+    _solvers: dict[RecipeId, ridge.Solver] = field(default_factory=dict)
+    _gates: dict[RecipeId, calibration.Surroundings] = field(default_factory=dict)
+    _routes: dict[RecipeId, Background] = field(default_factory=dict)
+    _versions: OrderedDict[Digest, Version] = field(default_factory=OrderedDict)
+
+    base_version = BASE
+
+    @property
+    def lm(self) -> LanguageModel:
+        """The base model, verified against the fingerprint that the vault was made with."""
+        if self._lm is None:
+            settings = self.here.settings
+            source = resolve(settings.base, trust_remote_code=settings.trust_remote_code)
+            with self.here.database.reading() as session:
+                expected = Digest(meta.read(session, meta.Meta.BASE))
+            verify(source, expected, settings.cache)
+            self._lm = load(source, settings.device, cache=settings.cache)
+        return self._lm
+
+    # -- recipes ---------------------------------------------------------------------------------------------------
+
+    def recipe(self, name: RecipeId) -> Recipe:
+        """The recipe of an id."""
+        if name not in self._recipes:
+            self._recipes[name] = Recipe.from_document(self.here.store.get_document(Digest(name)))
+        return self._recipes[name]
+
+    def editor_of(self, name: RecipeId) -> str:
+        """The editor of a recipe."""
+        return self.recipe(name).editor
+
+    def by_revision(self, name: RecipeId) -> bool:
+        """Whether a recipe makes one record a revision."""
+        return self.recipe(name).grouping is Grouping.REVISION
+
+    def is_ridge(self, name: RecipeId) -> bool:
+        """Whether a recipe's records are solved into the weights."""
+        return self.recipe(name).traits.solver is Solver.RIDGE
+
+    def recipe_for(self, editor: str | None, tree: Tree, known: Callable[[], Known]) -> RecipeId:
+        """The recipe under which an editor's records of this history are made: the one in use, else a new one.
+
+        ``editor`` None is the history's first editor, :data:`RIDGE` its ridge editor. Raises :class:`EditorFixed` for
+        a second ridge editor.
+        """
+        in_use = {self.editor_of(name): name for name in tree.recipes}
+        solved = [name for name in tree.recipes if self.is_ridge(name)]
+        if editor is None and in_use:
+            return solved[0] if solved else next(iter(in_use.values()))
+        wanted = (self.editor_of(solved[0]) if solved else DEFAULT_EDITOR) if editor in (None, RIDGE) else editor
+        assert wanted is not None
+        if wanted in in_use:
+            return in_use[wanted]
+        recipe = self._new_recipe(wanted, known())
+        if solved and recipe.traits.solver is Solver.RIDGE:
+            raise EditorFixed(
+                f"this history's weights are solved by {self.editor_of(solved[0])}",
+                editor=wanted,
+                remedy="Leave --editor out, or use gated or memoir, which stand beside the weights.",
+            )
+        self.here.store.put_document(recipe.document())
+        self._recipes[recipe.id] = recipe
+        return recipe.id
+
+    def _new_recipe(self, editor: str, known: Known) -> Recipe:
+        pinned = tuple(
+            (relation.subject_type, relation.slug, *_spread(relation.templates, PINNED_PHRASINGS))
+            for relation in known.relations
+        )
+        draft = default_recipe(editor, self.lm, preserve=pinned)
+        if draft.traits.solver is Solver.RIDGE:
+            digest = self._statistics(draft.layers, _mixed(_sentences(known.entries), prose()))
+        else:
+            around = calibration.Calibration(_neighbours(known.entries), tuple(prose()))
+            digest = self.here.store.put(around.to_bytes())
+        return default_recipe(editor, self.lm, preserve=pinned, statistics=digest)
+
+    def _statistics(self, layers: Sequence[int], texts: Sequence[str]) -> Digest:
+        """The statistics of layers over texts; gathered once for each base, layers and corpus."""
+        key = digest_of({"base": self.lm.fingerprint, "layers": list(layers), "texts": list(texts)})
+        note = self.here.settings.cache / "statistics" / key
+        known = note.read_text("ascii").strip() if note.is_file() else ""
+        if is_digest(known) and self.here.store.has(Digest(known)):
+            return Digest(known)
+        digest = self.here.store.put(statistics.collect(self.lm, layers, texts).to_bytes())
+        note.parent.mkdir(parents=True, exist_ok=True)
+        note.write_text(digest, "ascii")
+        return digest
+
+    # -- records ---------------------------------------------------------------------------------------------------
+
+    def record(self, name: RecordId) -> Record:
+        """The record of an id."""
+        if name not in self._records:
+            self._records[name] = Record.from_bytes(self.here.store.get(Digest(name)))
+        return self._records[name]
+
+    def make(self, name: RecipeId, groups: Sequence[Group], progress: Callable[[int, int], None]) -> list[Record]:
+        """The records of groups under a recipe, in order."""
+        recipe = self.recipe(name)
+        requests = [_request(recipe, group) for group in groups]
+        match recipe.editor:
+            case "gated":
+                made = make_gated_records(self.lm, recipe, self._surroundings(recipe), requests, progress)
+            case "memoir":
+                made = make_memoir_records(self.lm, recipe, self._background(recipe), requests, progress)
+            case _:
+                made = make_records(self.lm, recipe, requests, progress)
+        self._records.update({record.id: record for record in made})
+        return made
+
+    def _surroundings(self, recipe: Recipe) -> calibration.Surroundings:
+        if recipe.id not in self._gates:
+            self._gates[recipe.id] = calibration.surroundings(self.lm, self._calibration(recipe), recipe.layers)
+        return self._gates[recipe.id]
+
+    def _background(self, recipe: Recipe) -> Background:
+        if recipe.id not in self._routes:
+            self._routes[recipe.id] = background(self.lm, recipe, self._calibration(recipe))
+        return self._routes[recipe.id]
+
+    def _calibration(self, recipe: Recipe) -> calibration.Calibration:
+        assert recipe.statistics is not None
+        return calibration.Calibration.from_bytes(self.here.store.get(recipe.statistics))
+
+    # -- versions --------------------------------------------------------------------------------------------------
+
+    def version(self, commit: CommitId) -> Version:
+        """The version of a commit, its digests verified against its tree."""
+        with self.here.database.reading() as session:
+            digest = read_body(session, commit).tree
+        if digest not in self._versions:
+            self._versions[digest] = self._verified(digest).version
+            while len(self._versions) > KEPT_VERSIONS:
+                self._versions.popitem(last=False)
+        self._versions.move_to_end(digest)
+        return self._versions[digest]
+
+    def materialise(self, commit: CommitId) -> None:
+        """Solve a commit's version anew. Raises :class:`VersionDamaged` where a digest differs from its tree."""
+        with self.here.database.reading() as session:
+            digest = read_body(session, commit).tree
+        self._verified(digest)
+
+    def has_memories(self, commit: CommitId) -> bool:
+        """Whether a version answers through memories."""
+        with self.here.database.reading() as session:
+            digest = read_body(session, commit).tree
+        return bool(read_tree(self.here.store, digest).memories)
+
+    def assemble(self, records: Mapping[RecordId, RecipeId]) -> Assembled:
+        """The version that a set of records makes, with its digests."""
+        weights: dict[str, torch.Tensor] = {}
+        memories: list[Memory] = []
+        digests: dict[str, Digest] = {}
+        for name, held in _by_recipe(records).items():
+            recipe = self.recipe(name)
+            made = [self.record(record) for record in held]
+            match recipe.editor:
+                case "gated":
+                    memory: Memory = GatedMemory(self.lm, made)
+                case "memoir":
+                    memory = MemoirMemory(self._background(recipe).site, made)
+                case _:
+                    solver = self._solver(recipe)
+                    final = ridge.weights(solver, ridge.solve(solver, made))
+                    weights.update({self.lm.down_name(layer): torch.from_numpy(w) for layer, w in final.items()})
+                    continue
+            memories.append(memory)
+            digests[memory.kind] = digest_of(sorted(held))
+        tensors = {tensor: sha256(_bytes(weight)) for tensor, weight in weights.items()}
+        return Assembled(Version(weights, tuple(memories)), tensors, digests)
+
+    def delta(self, before: Mapping[RecordId, RecipeId], after: Mapping[RecordId, RecipeId]) -> bytes | None:
+        """The low-rank difference of the weights between two record sets, as canonical safetensors; None where none."""
+        solved = sorted({name for name in (*before.values(), *after.values()) if self.is_ridge(name)})
+        if not solved or {r for r in before if before[r] in solved} == {r for r in after if after[r] in solved}:
+            return None
+        if len(solved) > 1:
+            return None
+        solver = self._solver(self.recipe(solved[0]))
+        states = [
+            ridge.solve(solver, [self.record(record) for record, name in held.items() if name == solved[0]])
+            for held in (before, after)
+        ]
+        difference = ridge.difference(*states)
+        tensors: dict[str, np.ndarray[tuple[int, ...], np.dtype[np.generic]]] = {}
+        layers: list[dict[str, str]] = []
+        for layer, (left, right) in difference.factors.items():
+            name = self.lm.down_name(layer)
+            tensors[f"{name}.left"], tensors[f"{name}.right"] = left, right
+            norm = float(np.linalg.norm(np.linalg.qr(left.astype(np.float64))[1] @ right.astype(np.float64).T))
+            share = norm / float(np.linalg.norm(solver.base[layer].astype(np.float64)))
+            rank = str(left.shape[1])
+            layers.append({"tensor": name, "rank": rank, "norm": f"{norm:.6g}", "relative": f"{share:.6g}"})
+        return encode_tensors(tensors, {"format": "kvault delta 1", "recipe": solved[0], "layers": list(layers)})
+
+    def _verified(self, digest: Digest) -> Assembled:
+        store = Remembering(self.here.store)
+        tree = read_tree(store, digest)
+        made = self.assemble(tree_records(store, tree))
+        differing = sorted(
+            name
+            for name in {*tree.tensors, *made.tensors, *tree.memories, *made.memories}
+            if {**tree.tensors, **tree.memories}.get(name) != {**made.tensors, **made.memories}.get(name)
+        )
+        if differing:
+            raise VersionDamaged(
+                "the weights that were solved are not those that the tree names",
+                tree=digest[:12],
+                tensor=differing[0],
+                remedy="Run `kvault fsck`; a record, the statistics or the base model is not what it was.",
+            )
+        return made
+
+    def _solver(self, recipe: Recipe) -> ridge.Solver:
+        if recipe.id not in self._solvers:
+            assert recipe.statistics is not None
+            gathered = statistics.Statistics.from_bytes(self.here.store.get(recipe.statistics))
+            base = {layer: self.lm.down(layer).numpy() for layer in recipe.layers}
+            self._solvers[recipe.id] = ridge.Solver(recipe, gathered, base)
+        return self._solvers[recipe.id]
+
+
+def known_to_base(session: Session, entries: Sequence[Entry]) -> Known:
+    """The baseline facts among ``entries``, in a fixed order, with the relations in force."""
+    from_ledger = sorted(
+        (entry for entry in entries if entry.revision.baseline),
+        key=lambda entry: (entry.fact.subject, entry.fact.relation),
+    )
+    return Known(from_ledger, vocabulary(session).relations())
+
+
+def _request(recipe: Recipe, group: Group) -> Request:
+    statements = []
+    for entry in group.entries:
+        said = prompts.render(entry.relation, entry.fact.subject, entry.revision.object)
+        statements.append(Statement(entry.revision_id, said.prompts, said.target, said.stop))
+    return Request(group.digest, group.subject, tuple(statements), preserved(recipe.preserve, group))
+
+
+def _sentences(entries: Sequence[Entry]) -> list[str]:
+    """Every baseline fact in some of its phrasings, in an order that mixes relations."""
+    found: list[tuple[str, str]] = []
+    for entry in entries:
+        relation = entry.relation
+        for template in _spread(relation.templates, 4):
+            text = prompts.sentence(relation, template, entry.fact.subject, entry.revision.object)
+            found.append((sha256(text.encode()), text))
+    return [text for _, text in sorted(found)]
+
+
+def _mixed(facts: Sequence[str], paragraphs: Sequence[str]) -> list[str]:
+    """Facts and prose by turns, about as many tokens of each, so that however much is read holds both."""
+    found: list[str] = []
+    for i, paragraph in enumerate(paragraphs):
+        found += [paragraph, *facts[i * FACTS_A_PARAGRAPH : (i + 1) * FACTS_A_PARAGRAPH]]
+    return [*found, *facts[len(paragraphs) * FACTS_A_PARAGRAPH :]]
+
+
+def _neighbours(entries: Sequence[Entry]) -> tuple[calibration.Neighbour, ...]:
+    """Statements about known subjects, the same for every record; drawn by digest where there are many."""
+    found = [
+        calibration.Neighbour(entry.fact.subject, prompts.statement(entry.relation, entry.fact.subject))
+        for entry in entries
+    ]
+    drawn = sorted(found, key=lambda each: sha256(each.prompt.encode()))[:NEIGHBOURS]
+    return tuple(sorted(drawn, key=lambda each: (each.subject, each.prompt)))
+
+
+def _spread(items: Sequence[str], count: int) -> list[str]:
+    """``count`` items spread evenly over a sequence, the first one always among them."""
+    if len(items) <= count:
+        return list(items)
+    return [items[round(i * (len(items) - 1) / (count - 1))] for i in range(count)]
+
+
+def _by_recipe(records: Mapping[RecordId, RecipeId]) -> dict[RecipeId, list[RecordId]]:
+    found: dict[RecipeId, list[RecordId]] = {}
+    for record in sorted(records):
+        found.setdefault(records[record], []).append(record)
+    return dict(sorted(found.items()))
+
+
+def _bytes(weight: torch.Tensor) -> bytes:
+    return np.ascontiguousarray(weight.numpy(), dtype="<f4").tobytes()

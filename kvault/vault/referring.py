@@ -1,0 +1,115 @@
+"""Verbs that name and move refs: branch, tag, switch, delete, policy, rollback; and how revisions are read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sqlmodel import Session
+
+from kvault.clock import iso
+from kvault.errors import Conflict, InvalidInput
+from kvault.history import audit, graph, meta, refs, revisions
+from kvault.ids import CommitId
+from kvault.promotion import moves
+from kvault.promotion.policy import Policy, parse
+from kvault.vault import views
+from kvault.vault.surroundings import Surroundings
+
+
+def head(here: Surroundings) -> str:
+    """The name of the current branch."""
+    with here.database.reading() as session:
+        return meta.read(session, meta.Meta.HEAD)
+
+
+def selection(session: Session, text: str, all_refs: bool) -> tuple[list[CommitId], list[CommitId]]:
+    """Where a log starts, and what it leaves out: ``A..B`` leaves out what A reaches."""
+    if all_refs:
+        return list(dict.fromkeys(ref.target for ref in refs.refs(session))), []
+    if ".." in text:
+        old, new = pair(session, text)
+        return [new], [old]
+    return [revisions.resolve(session, text)], []
+
+
+def pair(session: Session, text: str) -> tuple[CommitId, CommitId]:
+    """The two commits of ``A..B``; of ``A...B``, the merge base and B."""
+    left, dots, right = text.partition("...") if "..." in text else text.partition("..")
+    if not dots:
+        raise InvalidInput("two versions are needed", field="revisions", remedy="Write A..B.")
+    old = revisions.resolve(session, left or "HEAD")
+    new = revisions.resolve(session, right or "HEAD")
+    if dots == "...":
+        bases = graph.load(session).merge_bases(old, new)
+        if not bases:
+            raise Conflict("the versions have no common ancestor", old=old[:12], new=new[:12], remedy="Write A..B.")
+        old = bases[0]
+    return old, new
+
+
+def make(here: Surroundings, name: str, kind: str, target: CommitId) -> views.RefView:
+    """Make a branch or tag."""
+    with here.database.writing() as session:
+        move = refs.Move(here.actor, kind, here.clock.now(), f"made at {target[:12]}")
+        ref = refs.create(session, name, refs.RefKind(kind), target, move)
+        return views.RefView(ref.name, ref.kind.value, ref.target)
+
+
+def switch(here: Surroundings, name: str) -> None:
+    """Make a branch the current one."""
+    with here.database.writing() as session:
+        ref = refs.read(session, name)
+        if ref.kind is not refs.RefKind.BRANCH:
+            raise Conflict(
+                f"{name} is a {ref.kind.value}", name=name, remedy=f"Make a branch there: kvault branch NAME {name}."
+            )
+        meta.write(session, meta.Meta.HEAD, ref.name)
+
+
+def delete(here: Surroundings, name: str) -> None:
+    """Delete a branch or tag."""
+    with here.database.writing() as session:
+        if meta.read(session, meta.Meta.HEAD) == name:
+            raise Conflict("this is the current branch", name=name, remedy="Switch to another branch first.")
+        refs.delete(session, refs.read(session, name), refs.Move(here.actor, "delete", here.clock.now(), ""))
+
+
+def policy(here: Surroundings, alias: str) -> views.PolicyView:
+    """The policy in force."""
+    with here.database.reading() as session:
+        return _policy_view(alias, moves.policy_of(session, alias))
+
+
+def set_policy(here: Surroundings, file: Path, alias: str) -> views.PolicyView:
+    """Put a policy in force."""
+    try:
+        text = file.read_bytes().decode("utf-8")
+    except UnicodeDecodeError:
+        raise InvalidInput("the policy is not UTF-8", file=file, remedy="Save it as UTF-8.") from None
+    found = parse(text, str(file))
+    with here.database.writing() as session:
+        moves.set_policy(session, alias, found, here.actor, here.clock.now())
+    return _policy_view(alias, found)
+
+
+def rollback(here: Surroundings, alias: str, reason: str) -> views.PromotionView:
+    """Move an alias back to its former version, which passed its policy then."""
+    with here.database.writing() as session:
+        current, former, reports = moves.former_target(session, alias)
+        found = moves.policy_of(session, alias)
+        plan = moves.MovePlan(alias, moves.MoveKind.ROLLBACK, current, former, found.digest, tuple(reports))
+        moves.move_alias(session, plan, here.actor, reason, here.clock.now())
+    return views.PromotionView(alias, plan.kind.value, current, former, plan.digest, True, ())
+
+
+def audit_rows(here: Surroundings, limit: int) -> list[views.AuditView]:
+    """The newest audit rows."""
+    with here.database.reading() as session:
+        return [
+            views.AuditView(row.seq, iso(row.at), row.actor, row.verb, row.subject, dict(row.detail))
+            for row in audit.rows(session, limit=limit)
+        ]
+
+
+def _policy_view(alias: str, found: Policy) -> views.PolicyView:
+    return views.PolicyView(alias, found.digest, found.text)

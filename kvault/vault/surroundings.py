@@ -1,0 +1,50 @@
+"""What every verb works with: settings, database, objects, clock, and who acts.
+
+One value, made at the edge and handed down; nothing in it is a tensor, so that `kvault log` stays light.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from kvault.clock import Clock
+from kvault.db import Database
+from kvault.ids import Digest
+from kvault.objects.store import ObjectStore
+from kvault.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """A vault's settings and stores, and the person who acts."""
+
+    settings: Settings
+    database: Database
+    store: ObjectStore
+    actor: str
+    clock: Clock = field(default_factory=Clock)
+
+
+@dataclass(slots=True)
+class Remembering:
+    """A store whose small objects are read once: many look-ups in one map share its upper nodes.
+
+    It lives for one verb only, so that it never outlives a collection of the store.
+    """
+
+    store: ObjectStore
+    _seen: dict[Digest, bytes] = field(default_factory=dict)
+
+    def get(self, digest: Digest) -> bytes:
+        """The verified bytes of ``digest``."""
+        if digest not in self._seen:
+            self._seen[digest] = self.store.get(digest)
+        return self._seen[digest]
+
+    def put_many(self, blobs: Iterable[bytes]) -> list[Digest]:
+        """Store each of ``blobs``, and remember them."""
+        kept = list(blobs)
+        digests = self.store.put_many(kept)
+        self._seen.update(zip(digests, kept, strict=True))
+        return digests
