@@ -1,0 +1,1 @@
+"""The command line: parse, call one verb of the vault, render. Importing it loads neither the database nor torch."""

@@ -1,0 +1,58 @@
+"""Verbs that ask and hand out versions: ask, consolidate, export."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from kvault.cli.context import Progress, Session, json_option, pass_session
+from kvault.render import views as render
+
+
+@click.command()
+@click.argument("prompts", nargs=-1, required=True)
+@click.option("--at", "revisions", multiple=True, metavar="REV", help="Which version answers; repeat to compare.")
+@click.option("--max-tokens", type=click.IntRange(1, 512), default=24, show_default=True)
+@json_option
+@pass_session
+def ask(session: Session, prompts: tuple[str, ...], revisions: tuple[str, ...], max_tokens: int) -> None:
+    """Ask one or more PROMPTS; several versions may answer side by side. `base` names the unedited model."""
+    vault = session.vault()
+    rows = [
+        answer
+        for revision in (revisions or ("HEAD",))
+        for answer in vault.ask_many(list(prompts), at=revision, max_tokens=max_tokens)
+    ]
+    session.emit([row.document() for row in rows], lambda: render.answers(rows))
+
+
+@click.command()
+@click.option("-m", "--message", default="", help="The new commit's message.")
+@click.option(
+    "--editor",
+    type=click.Choice(["alphaedit", "betaedit", "memit"]),
+    help="The ridge metric; the branch's own by default, else memit.",
+)
+@json_option
+@pass_session
+def consolidate(session: Session, message: str, editor: str | None) -> None:
+    """Solve the branch's gated records into the weights, in a new commit; say what was lost."""
+    made = session.vault().consolidate(message, editor=editor, progress=Progress())
+    session.emit(made.document(), lambda: render.consolidated(made))
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--at", "revision", default="HEAD", help="Which version.")
+@click.option("--format", "form", type=click.Choice(["hf"]), default="hf", show_default=True)
+@click.option("--dtype", type=click.Choice(["float32", "bfloat16", "float16"]), default="float32", show_default=True)
+@json_option
+@pass_session
+def export(session: Session, folder: Path, revision: str, form: str, dtype: str) -> None:
+    """Write a version as a checkpoint that transformers opens."""
+    made = session.vault().export(session.folder / folder, at=revision, dtype=dtype)
+    session.emit(made.document(), lambda: render.exported(made))
+
+
+COMMANDS = [ask, consolidate, export]

@@ -1,0 +1,184 @@
+"""Verbs of the ledger: init, relation, import, add, amend, retract, facts, status."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from pathlib import Path
+
+import click
+
+from kvault.cli.context import Session, json_option, pass_session, vault_class
+from kvault.render import views as render
+
+DATE = click.DateTime(formats=["%Y-%m-%d"])
+
+
+def day(value: datetime | None) -> date | None:
+    """A click date as a day."""
+    return value.date() if value else None
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default=Path())
+@click.option(
+    "--base", default="kvault/demo", show_default=True, help="kvault/demo, a local folder, or hub-id@revision."
+)
+@click.option("--database", default="", help="SQLAlchemy URL; SQLite in the vault's folder by default.")
+@click.option("--objects", default="", help="fsspec URL; a folder in the vault by default.")
+@click.option("--broker", default="", help="Celery broker URL; embedded by default.")
+@click.option("--trust-remote-code", is_flag=True, help="Allow a base model that brings its own code.")
+@click.option("--migrate", is_flag=True, help="Bring an existing vault's schema up to date.")
+@json_option
+@pass_session
+def init(
+    session: Session,
+    folder: Path,
+    base: str,
+    database: str,
+    objects: str,
+    broker: str,
+    trust_remote_code: bool,
+    migrate: bool,
+) -> None:
+    """Make a vault for a base model."""
+    where = (session.folder / folder).absolute()
+    if migrate:
+        vault_class().migrate(where, session.environment)
+        session.emit({"vault": str(where), "migrated": True}, f"The vault in {where} has the newest schema.")
+        return
+    vault = vault_class().init(
+        where, base=base, database=database, objects=objects, broker=broker, trust_remote_code=trust_remote_code
+    )
+    session.emit(
+        {"vault": str(where), "base": base, "head": vault.head()},
+        f"Made a vault for {base} in {where}.\nNext: kvault relation import FILE, then kvault import FILE.",
+    )
+
+
+@click.group()
+def relation() -> None:
+    """What can be said of a subject: relations with their phrasings."""
+
+
+@relation.command("import")
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@json_option
+@pass_session
+def relation_import(session: Session, file: Path) -> None:
+    """Add the relations that a YAML file defines, or new versions of them."""
+    names = session.vault().import_relations(file)
+    session.emit({"relations": names}, f"{len(names)} relations: {', '.join(names)}")
+
+
+@relation.command("list")
+@json_option
+@pass_session
+def relation_list(session: Session) -> None:
+    """List the relations."""
+    rows = session.vault().relations()
+    session.emit([row.document() for row in rows], lambda: render.relations(rows))
+
+
+@click.command("import")
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("-n", "--dry-run", is_flag=True, help="Say what would happen; write nothing.")
+@click.option("--strict", is_flag=True, help="Import nothing when any row is refused.")
+@click.option("--baseline", is_flag=True, help="The base model knows these already: no record is made for them.")
+@json_option
+@pass_session
+def import_(session: Session, files: tuple[Path, ...], dry_run: bool, strict: bool, baseline: bool) -> None:
+    """Stage the changes of CSV or JSONL files on the current branch."""
+    vault = session.vault()
+    results = [vault.import_file(file, dry_run=dry_run, strict=strict, baseline=baseline) for file in files]
+    session.emit([each.document() for each in results], lambda: "\n".join(render.imported(each) for each in results))
+    if any(each.refused for each in results):
+        raise click.exceptions.Exit(1)
+
+
+@click.command()
+@click.argument("subject")
+@click.argument("relation")
+@click.argument("object_")
+@click.option("--valid-from", type=DATE, help="The day from which it holds.")
+@click.option("--valid-to", type=DATE, help="The day on which it ends.")
+@click.option("--evidence", default="", help="What supports it: a citation or URL.")
+@json_option
+@pass_session
+def add(
+    session: Session,
+    subject: str,
+    relation: str,
+    object_: str,
+    valid_from: datetime | None,
+    valid_to: datetime | None,
+    evidence: str,
+) -> None:
+    """Stage a new fact: SUBJECT RELATION OBJECT."""
+    change = session.vault().add(
+        subject, relation, object_, valid_from=day(valid_from), valid_to=day(valid_to), evidence=evidence
+    )
+    session.emit(change.document(), lambda: render.change(change))
+
+
+@click.command()
+@click.argument("subject")
+@click.argument("relation")
+@click.argument("object_")
+@click.option("--valid-from", type=DATE, help="The day from which the new object holds.")
+@click.option("--valid-to", type=DATE, help="The day on which it ends.")
+@click.option("--evidence", default="", help="What supports it: a citation or URL.")
+@json_option
+@pass_session
+def amend(
+    session: Session,
+    subject: str,
+    relation: str,
+    object_: str,
+    valid_from: datetime | None,
+    valid_to: datetime | None,
+    evidence: str,
+) -> None:
+    """Stage a new object for a known fact: SUBJECT RELATION OBJECT."""
+    change = session.vault().amend(
+        subject, relation, object_, valid_from=day(valid_from), valid_to=day(valid_to), evidence=evidence
+    )
+    session.emit(change.document(), lambda: render.change(change))
+
+
+@click.command()
+@click.argument("subject")
+@click.argument("relation")
+@click.option("--from", "effective", type=DATE, help="The day from which it no longer holds.")
+@click.option("--note", default="", help="Why.")
+@json_option
+@pass_session
+def retract(session: Session, subject: str, relation: str, effective: datetime | None, note: str) -> None:
+    """Stage the withdrawal of a fact: SUBJECT RELATION."""
+    change = session.vault().retract(subject, relation, effective=day(effective), note=note)
+    session.emit(change.document(), lambda: render.change(change))
+
+
+@click.command()
+@click.argument("text", default="")
+@click.option("--at", default="HEAD", help="Which version's ledger.")
+@click.option("--relation", default="", help="Only this relation.")
+@click.option("--taught", is_flag=True, help="Only facts that an edit taught.")
+@click.option("-n", "--limit", type=click.IntRange(1), default=50, show_default=True)
+@json_option
+@pass_session
+def facts(session: Session, text: str, at: str, relation: str, taught: bool, limit: int) -> None:
+    """List a version's facts whose subject or object holds TEXT."""
+    rows = session.vault().facts(text, at=at, relation=relation, taught=taught, limit=limit)
+    session.emit([row.document() for row in rows], lambda: render.facts(rows))
+
+
+@click.command()
+@json_option
+@pass_session
+def status(session: Session) -> None:
+    """Show the current branch and what is staged on it."""
+    found = session.vault().status()
+    session.emit(found.document(), lambda: render.status(found))
+
+
+COMMANDS = [init, relation, import_, add, amend, retract, facts, status]

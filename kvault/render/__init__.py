@@ -1,0 +1,1 @@
+"""Views as text: what the command line prints and the demonstration tells."""

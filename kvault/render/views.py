@@ -1,0 +1,282 @@
+"""Views as text for a terminal: one function a view, no colour, no state."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from kvault.render.graph import graph_lines
+from kvault.render.table import shorten, table
+
+if TYPE_CHECKING:
+    from kvault.checks.report import Report
+    from kvault.vault import views
+
+
+def relations(rows: Sequence[views.RelationView]) -> str:
+    """Relations as a table."""
+    return table(
+        ("relation", "name", "domain", "lang", "phrasings", "held out"),
+        [(r.slug, r.name, r.domain, r.language, str(r.prompts), str(r.probes)) for r in rows],
+    )
+
+
+def imported(view: views.ImportView) -> str:
+    """An import: counts, then every refused row with its sides."""
+    verb = "would be staged" if view.dry_run else "staged"
+    lines = [
+        f"{view.file}: {view.rows} rows, {view.staged} {verb}, {view.unchanged} already so, {len(view.refused)} refused"
+    ]
+    for row in view.refused:
+        lines.append(f"  line {row.line}, {row.field}: {row.message}")
+        lines += [f"      {side}" for side in row.sides]
+        if row.remedy:
+            lines.append(f"      {row.remedy}")
+    lines += [f"  note: {warning}" for warning in view.warnings]
+    return "\n".join(lines)
+
+
+def change(view: views.ChangeView) -> str:
+    """One change on one line."""
+    when = f" from {view.effective}" if view.effective else ""
+    match view.action:
+        case "add":
+            return f"+ {view.subject} · {view.relation}: {view.after}{when}"
+        case "retract":
+            return f"- {view.subject} · {view.relation}: {view.before}{when}"
+        case _:
+            return f"~ {view.subject} · {view.relation}: {view.before or '(nothing)'} → {view.after}{when}"
+
+
+def changes(rows: Sequence[views.ChangeView], limit: int = 40) -> list[str]:
+    """Changes, one a line, and how many more there are."""
+    lines = [f"  {change(row)}" for row in rows[:limit]]
+    return [*lines, f"  … and {len(rows) - limit} more"] if len(rows) > limit else lines
+
+
+def facts(rows: Sequence[views.FactView]) -> str:
+    """Facts as a table."""
+    if not rows:
+        return "No fact matches."
+    return table(
+        ("subject", "relation", "object", "from", "known by"),
+        [
+            (
+                r.subject,
+                r.relation,
+                shorten(r.object, 40),
+                str(r.valid_from or ""),
+                "edit" if r.taught else "base model",
+            )
+            for r in rows
+        ],
+    )
+
+
+def status(view: views.StatusView) -> str:
+    """Where one is, and what waits."""
+    lines = [f"On branch {view.branch} at {view.head[:12]}  {view.message}"]
+    lines += [f"Run {run[:12]} is under way on this branch." for run in view.running]
+    if not view.changes:
+        return "\n".join([*lines, "Nothing staged."])
+    later = f", {view.later} hold only from a later day" if view.later else ""
+    lines.append(f"{view.due + view.later} changes staged: {view.due} due now{later}.")
+    return "\n".join([*lines, *changes(view.changes)])
+
+
+def committed(view: views.MadeView) -> str:
+    """A commit that was made."""
+    lines = [f"[{view.branch} {view.id[:12]}] {view.message}"]
+    counts = f" {view.changes} changes"
+    if view.editor:
+        counts += f", {view.records_added} records added and {view.records_removed} removed by {view.editor}"
+        counts += f", {view.records_total} in the version"
+    lines.append(counts)
+    if view.clipped or view.failed:
+        lines.append(f" targets: {view.converged} converged, {view.clipped} clipped, {view.failed} failed")
+    if view.left_alone:
+        lines.append(f" left alone, changed again later: {', '.join(view.left_alone)}")
+    lines.append(" " + ", ".join(f"{stage} {seconds:.2f} s" for stage, seconds in view.seconds.items()))
+    return "\n".join(lines)
+
+
+def log(rows: Sequence[views.CommitView], *, oneline: bool, graph: bool) -> str:
+    """The log, with or without its graph."""
+    if graph:
+        return "\n".join(graph_lines([(row.id, row.parents) for row in rows], [_one_line(row) for row in rows]))
+    if oneline:
+        return "\n".join(_one_line(row) for row in rows)
+    blocks = []
+    for row in rows:
+        names = f" ({', '.join(row.refs)})" if row.refs else ""
+        block = [f"commit {row.id}{names}", f"Author: {row.author}", f"Date:   {row.at}"]
+        if row.changes:
+            block.append(f"Changes: {row.changes} ({row.verb})")
+        blocks.append("\n".join([*block, "", *(f"    {line}" for line in row.message.splitlines())]))
+    return "\n\n".join(blocks)
+
+
+def _one_line(row: views.CommitView) -> str:
+    names = f" ({', '.join(row.refs)})" if row.refs else ""
+    return f"{row.id[:12]}{names} {row.message.splitlines()[0] if row.message else ''}"
+
+
+def shown(view: views.ShowView) -> str:
+    """One commit in full."""
+    lines = [log([view.commit], oneline=False, graph=False), ""]
+    lines += [f"tree    {view.tree}", f"ledger  {view.ledger_root}"]
+    lines += [f"recipe  {recipe}" for recipe in view.recipes]
+    lines.append(f"records {len(view.records_added)} added, {len(view.records_removed)} removed")
+    if view.layers:
+        lines += [
+            "",
+            table(
+                ("edited tensor", "rank", "‖Δ‖", "‖Δ‖/‖W‖"),
+                [(r.tensor, str(r.rank), f"{r.norm:.4g}", f"{r.relative:.2%}") for r in view.layers],
+            ),
+        ]
+    if view.facts:
+        lines += ["", *changes(view.facts)]
+    lines += [f"report {digest}" for digest in view.reports]
+    return "\n".join(lines)
+
+
+def difference(view: views.DiffView) -> str:
+    """The facts in which two versions differ."""
+    if not view.rows:
+        return "The ledgers are the same." if view.same_tree else "The ledgers are the same; the weights differ."
+    return "\n".join([f"{view.old[:12]}..{view.new[:12]}: {len(view.rows)} facts differ", *changes(view.rows, 200)])
+
+
+def refs(rows: Sequence[views.RefView]) -> str:
+    """Refs, the current branch marked."""
+    width = max((len(row.name) for row in rows), default=0)
+    return "\n".join(
+        f"{'*' if row.current else ' '} {row.name:{width}}  {row.kind:6}  {row.target[:12]}  {shorten(row.message, 60)}"
+        for row in rows
+    )
+
+
+def reflog(rows: Sequence[views.ReflogView]) -> str:
+    """The moves of a ref."""
+    return "\n".join(
+        f"{row.ref}@{{{row.index}}}  {row.new[:12]}  {row.at}  {row.actor}  {row.verb}: {row.reason}" for row in rows
+    )
+
+
+def answers(rows: Sequence[views.Answer]) -> str:
+    """Answers; a single one alone, several as a table."""
+    if len(rows) == 1:
+        return rows[0].text
+    return table(
+        ("version", "prompt", "answer"), [(row.at, shorten(row.prompt, 60), shorten(row.text, 50)) for row in rows]
+    )
+
+
+def consolidated(view: views.ConsolidatedView) -> str:
+    """A consolidation and its cost."""
+    rows = [(name, f"{before:.1f}", f"{after:.1f}", f"{after - before:+.1f}") for name, before, after in view.figures]
+    return "\n".join([committed(view.made), "", table(("figure", "gated", "in the weights", "change"), rows)])
+
+
+def exported(view: views.ExportView) -> str:
+    """A checkpoint that was written."""
+    cast = f", largest rounding of the cast {view.cast_error:.2g}" if view.dtype != "float32" else ""
+    return (
+        f"Wrote {view.commit[:12]} as {view.dtype} to {view.folder}: {len(view.files)} files,"
+        f" {view.bytes / 1e6:.1f} MB{cast}."
+    )
+
+
+def report(view: Report, gate: Sequence[views.GateRow]) -> str:
+    """A report's figures, and what of production's policy it does not pass."""
+    missed = [(row.name, row.value, row.required, row.verdict) for row in gate if row.verdict != "PASS"]
+    if not missed:
+        return f"{view.text()}\nIt passes production's policy."
+    return f"{view.text()}\n\nWhat production's policy asks for and this lacks:\n" + table(
+        ("figure", "value", "required", "verdict"), missed
+    )
+
+
+def promotion(view: views.PromotionView) -> str:
+    """A plan with its gate, and whether the alias moved."""
+    rows = [(row.name, row.value, row.required, row.verdict) for row in view.gate]
+    lines = [table(("figure", "value", "required", "verdict"), rows)] if rows else []
+    old = view.old[:12] or "nothing"
+    if view.done:
+        lines.append(f"{view.alias}: {old} → {view.new[:12]} ({view.kind}, plan {view.plan[:12]})")
+    else:
+        lines.append(
+            f"Would move {view.alias} from {old} to {view.new[:12]} (plan {view.plan[:12]}). Nothing was moved."
+        )
+    return "\n".join(lines)
+
+
+def runs(rows: Sequence[views.RunView]) -> str:
+    """Runs as a table."""
+    return table(
+        ("run", "kind", "branch", "state", "stage", "progress", "seconds"),
+        [
+            (
+                row.id[:12],
+                row.kind,
+                row.branch,
+                row.state,
+                row.stage,
+                f"{row.done}/{row.total}" if row.total else "",
+                f"{row.seconds:.1f}" if row.seconds is not None else "",
+            )
+            for row in rows
+        ],
+    )
+
+
+def run(row: views.RunView) -> str:
+    """One run."""
+    lines = [f"{row.id}  {row.kind} on {row.branch or '-'}: {row.state} (attempt {row.attempts}, by {row.actor})"]
+    if row.total:
+        left = f", about {row.seconds_left:.0f} s left" if row.seconds_left is not None else ""
+        lines.append(f"{row.stage}: {row.done} of {row.total}{left}")
+    lines += [f"{name}: {value}" for name, value in (row.result or {}).items() if not isinstance(value, dict | list)]
+    if row.error:
+        lines.append(f"error: {row.error.get('message')}")
+    return "\n".join(lines)
+
+
+def findings(view: views.FsckView) -> str:
+    """What fsck found."""
+    looked = ", ".join(f"{count} {name}" for name, count in view.checked.items())
+    if not view.findings:
+        return f"Clean: {looked}."
+    rows = [
+        f"{f.code}: {f.object}: {f.message}" + (f" (needed by {f.needed_by})" if f.needed_by else "")
+        for f in view.findings
+    ]
+    count = "1 finding" if len(rows) == 1 else f"{len(rows)} findings"
+    return "\n".join([*rows, f"{count} in {looked}."])
+
+
+def audit(rows: Sequence[views.AuditView]) -> str:
+    """Audit rows, one a line."""
+    return "\n".join(f"{row.seq:6}  {row.at}  {row.actor}  {row.verb}  {row.subject}" for row in rows)
+
+
+def doctor(rows: Iterable[views.DoctorRow]) -> str:
+    """What doctor looked at."""
+    lines = []
+    for row in rows:
+        lines.append(f"{'ok  ' if row.fine else 'MEND'}  {row.name}: {row.message}")
+        if not row.fine and row.remedy:
+            lines.append(f"      {row.remedy}")
+    return "\n".join(lines)
+
+
+def bench(document: Mapping[str, Any]) -> str:
+    """A benchmark's figures."""
+    rows = []
+    for figure in document["figures"]:
+        met = {True: "met", False: "short", None: ""}[figure["met"]]
+        value = figure["value"]
+        shown_value = f"{value:.4g}" if isinstance(value, float) else str(value)
+        rows.append((figure["name"], shown_value, figure["unit"], str(figure["n"]), str(figure["aim"] or ""), met))
+    return table(("figure", "value", "unit", "n", "aim", ""), rows)
