@@ -1,0 +1,83 @@
+"""A version of a real, tiny model as an answerer."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import Whitespace
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from kvault.checks.answering import ModelAnswerer
+from kvault.checks.evaluate import FACT_TEXT, Subjects, evaluate
+from kvault.checks.suite import SuiteFact, generate
+from kvault.ids import CommitId, Digest
+from kvault.lm.layout import layout_of
+from kvault.lm.model import LanguageModel
+from kvault.lm.version import BASE, Version
+
+WORDS = ["<unk>", "<eos>", ".", "The", "head", "of", "is", *(f"W{i}" for i in range(25))]
+
+
+@pytest.fixture(scope="module")
+def lm() -> LanguageModel:
+    """A Llama of two layers and 32 words, its parameters random."""
+    words = Tokenizer(WordLevel({word: i for i, word in enumerate(WORDS)}, unk_token="<unk>"))
+    words.pre_tokenizer = Whitespace()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, unk_token="<unk>", eos_token="<eos>")
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=len(WORDS),
+        hidden_size=16,
+        intermediate_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        max_position_embeddings=64,
+        bos_token_id=None,
+        eos_token_id=1,
+    )
+    return LanguageModel(LlamaForCausalLM(config), tokenizer, layout_of("llama"), Digest("0" * 64))
+
+
+def changed(lm: LanguageModel) -> Version:
+    """A version with one matrix replaced."""
+    generator = torch.Generator().manual_seed(1)
+    return Version({lm.down_name(0): 5 * torch.randn(lm.down(0).shape, generator=generator)})
+
+
+def test_nothing_is_asked_twice(lm: LanguageModel) -> None:
+    calls = []
+    handle = lm.model.register_forward_hook(lambda *_: calls.append(1))
+    try:
+        answerer = ModelAnswerer(lm, BASE)
+        first = answerer.answers(["The head of W1 is", "The head of W2 is"])
+        losses = answerer.losses(["The head of W1 is W3 ."])
+        asked = len(calls)
+        assert asked
+        assert answerer.answers(["The head of W2 is", "The head of W1 is"]) == first[::-1]
+        assert answerer.losses(["The head of W1 is W3 ."]) == losses
+        assert len(calls) == asked
+    finally:
+        handle.remove()
+
+
+def test_versions_answer_for_themselves(lm: LanguageModel) -> None:
+    facts = [
+        SuiteFact(f"W{i}", "head", f"W{i + 9}", f"The head of W{i} is", (), f"The head of W{i} is W{i + 9} .", i)
+        for i in range(9)
+    ]
+    base = ModelAnswerer(lm, BASE)
+    suite = generate(facts[:3], facts[3:], [], ["The head of head is W1 ."])
+    subjects = Subjects(ModelAnswerer(lm, changed(lm)), base, base)
+    report = evaluate(suite, subjects, CommitId("c" * 64), Digest("d" * 64), lambda stage, done, total: None)
+    drift = report.figure(FACT_TEXT)
+    assert drift is not None
+    assert drift.value is not None
+    assert abs(drift.value) > 0.1
+    assert drift.parent == pytest.approx(0, abs=1e-9)
+    locality = report.figure("locality")
+    assert locality is not None
+    assert (locality.base, locality.parent) == (100, 100)
+    assert locality.value is not None
+    assert locality.value < 100

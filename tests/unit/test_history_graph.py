@@ -1,0 +1,86 @@
+"""The commit graph: orders, ancestors, merge bases and cycles, against plain definitions."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kvault.history.graph import Graph
+from kvault.ids import CommitId
+
+
+@st.composite
+def graphs(draw: st.DrawFn) -> Graph:
+    """A random history: each commit has up to three earlier parents; clocks may be wrong."""
+    count = draw(st.integers(1, 12))
+    names = [CommitId(f"c{number:02}") for number in range(count)]
+    parents = {
+        name: tuple(draw(st.lists(st.sampled_from(names[:at]), unique=True, max_size=3))) if at else ()
+        for at, name in enumerate(names)
+    }
+    return Graph(parents, {name: draw(st.integers(0, 20)) for name in names})
+
+
+def line(*names: str) -> Graph:
+    commits = [CommitId(name) for name in names]
+    parents = {commit: tuple(commits[at - 1 : at]) for at, commit in enumerate(commits)}
+    return Graph(parents, {commit: at for at, commit in enumerate(commits)})
+
+
+@given(graphs(), st.data())
+def test_a_log_shows_each_commit_once_and_never_before_its_descendants(graph: Graph, data: st.DataObject) -> None:
+    names = sorted(graph.parents)
+    starts = data.draw(st.lists(st.sampled_from(names), min_size=1, max_size=3))
+    without = data.draw(st.lists(st.sampled_from(names), max_size=2))
+    shown = list(graph.log(starts, without))
+    assert set(shown) == graph.ancestors(starts) - graph.ancestors(without)
+    assert len(shown) == len(set(shown))
+    place = {commit: at for at, commit in enumerate(shown)}
+    for child in shown:
+        assert all(place[child] < place[parent] for parent in graph.parents[child] if parent in place)
+
+
+def test_of_commits_that_may_come_next_the_newest_does() -> None:
+    a, b, c, d = (CommitId(name) for name in "abcd")
+    graph = Graph({a: (), b: (a,), c: (a,), d: (b, c)}, {a: 1, b: 5, c: 3, d: 9})
+    assert list(graph.log([d])) == [d, b, c, a]
+    assert list(graph.log([d], [b])) == [d, c]
+
+
+@given(graphs(), st.data())
+def test_merge_bases_are_the_common_ancestors_that_no_other_descends_from(graph: Graph, data: st.DataObject) -> None:
+    left, right = (data.draw(st.sampled_from(sorted(graph.parents))) for _ in range(2))
+    common = graph.ancestors([left]) & graph.ancestors([right])
+    best = [one for one in common if not any(other != one and graph.is_ancestor(one, other) for other in common)]
+    assert graph.merge_bases(left, right) == sorted(best)
+
+
+def test_first_parents_are_one_line() -> None:
+    graph = line("a", "b", "c")
+    assert list(graph.first_parents(CommitId("c"))) == ["c", "b", "a"]
+
+
+def test_children_are_the_edges_turned_round() -> None:
+    assert line("a", "b", "c").children == {"a": ["b"], "b": ["c"], "c": []}
+
+
+@given(graphs())
+def test_a_sound_history_has_no_cycle(graph: Graph) -> None:
+    assert graph.cycle() == []
+
+
+@given(graphs(), st.data())
+def test_an_edge_back_makes_a_cycle_that_is_found(graph: Graph, data: st.DataObject) -> None:
+    newer = data.draw(st.sampled_from(sorted(graph.parents)))
+    older = data.draw(st.sampled_from(sorted(graph.ancestors([newer]))))
+    bent = Graph({**graph.parents, older: (*graph.parents[older], newer)}, graph.dates)
+    cycle = bent.cycle()
+    assert cycle
+    for child, parent in zip(cycle, [*cycle[1:], cycle[0]], strict=True):
+        assert parent in bent.parents[child]
+
+
+def test_a_long_history_needs_no_deep_stack() -> None:
+    graph = line(*(f"{number:06}" for number in range(20_000)))
+    assert graph.cycle() == []
+    assert sum(1 for _ in graph.log([CommitId("019999")])) == 20_000

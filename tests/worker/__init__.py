@@ -1,0 +1,1 @@
+"""Real worker processes through real brokers, killed and paused."""
