@@ -1,0 +1,151 @@
+"""The engine and its two kinds of transaction.
+
+``reading`` and ``writing`` are the only ways in. On SQLite a writer begins with ``BEGIN IMMEDIATE``, so that two
+processes queue up instead of failing half-way; on PostgreSQL a writer is an ordinary transaction and services lock the
+rows they move. This module knows no table: the floors define theirs on :class:`Base`, and Alembic owns the schema.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Engine, MetaData, create_engine, event, inspect, text
+from sqlalchemy.exc import OperationalError
+from sqlmodel import Session, SQLModel
+
+from kvault.errors import Conflict, KvaultError, NotFound, TryAgain
+
+BUSY_SECONDS = 30
+SCHEMA = "0001"
+"""The newest migration; a test compares it with the scripts."""
+_WRITE = "kvault_write"
+
+
+class Base(SQLModel):
+    """What every table derives from; constraint names are stable, so that migrations can name them."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+
+
+class DatabaseBusy(TryAgain):
+    """Another process holds the database."""
+
+    code = "database-busy"
+
+
+class SchemaMismatch(Conflict):
+    """The database's schema is not the one this version of kvault knows."""
+
+    code = "schema"
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """One database, opened by URL."""
+
+    engine: Engine
+
+    @staticmethod
+    def open(url: str) -> Database:
+        """Connect to ``url`` (SQLite or PostgreSQL) without touching the schema."""
+        if url.startswith("postgresql://"):
+            url = "postgresql+psycopg://" + url.removeprefix("postgresql://")
+        if not url.startswith("sqlite"):
+            return Database(create_engine(url, pool_pre_ping=True))
+        engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS})
+        event.listen(engine, "connect", _sqlite_connect)
+        event.listen(engine, "begin", _sqlite_begin)
+        return Database(engine)
+
+    @property
+    def dialect(self) -> str:
+        """``sqlite`` or ``postgresql``."""
+        return self.engine.dialect.name
+
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """A session that is rolled back at the end."""
+        with _translated(), self.engine.connect() as connection, Session(connection) as session:
+            yield session
+
+    @contextmanager
+    def writing(self) -> Iterator[Session]:
+        """A session that commits at the end, or rolls back when the block raises."""
+        with _translated(), self.engine.connect() as plain:
+            connection = plain.execution_options(**{_WRITE: True})
+            with Session(connection, expire_on_commit=False) as session:
+                yield session
+                session.commit()
+
+    def migrate(self, revision: str = "head") -> None:
+        """Bring the schema to ``revision``; safe to repeat."""
+        with _translated(), self.engine.connect() as plain:
+            connection = plain.execution_options(**{_WRITE: True})
+            importlib.import_module("kvault.schema").upgrade(connection, revision)
+            connection.commit()
+
+    def check_schema(self) -> None:
+        """Raise unless the schema is the one that this version of kvault writes."""
+        with _translated(), self.engine.connect() as connection:
+            there = inspect(connection).has_table("alembic_version")
+            current = connection.scalar(text("SELECT version_num FROM alembic_version")) if there else None
+        if current == SCHEMA:
+            return
+        if current is None:
+            raise NotFound("the database has no kvault schema", remedy="Make the vault with `kvault init`.")
+        if importlib.import_module("kvault.schema").is_known(current):
+            raise SchemaMismatch(
+                "the vault's schema is older than this kvault", schema=current, remedy="Run `kvault init --migrate`."
+            )
+        raise SchemaMismatch(
+            "the vault was written by a newer kvault", schema=current, remedy="Upgrade kvault, then try again."
+        )
+
+    def close(self) -> None:
+        """Give every connection back."""
+        self.engine.dispose()
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except OperationalError as error:
+        text = str(error.orig)
+        if "locked" in text or "busy" in text:
+            raise DatabaseBusy("another process holds the database", remedy="Try again in a moment.") from error
+        if "full" in text or "No space" in text:
+            raise TryAgain(
+                "the disk is full; nothing was changed", remedy="Free some space, then try again."
+            ) from error
+        if "unable to open" in text or "onnect" in text:
+            raise NotFound(
+                f"the database cannot be reached: {text.strip()}", remedy="Check the `database` setting."
+            ) from error
+        raise KvaultError(f"the database failed: {text.strip()}", remedy="Run `kvault fsck`.") from error
+
+
+def _sqlite_connect(connection: Any, _record: object) -> None:
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA synchronous=FULL")
+    cursor.execute("PRAGMA foreign_keys=ON")
+    cursor.close()
+
+
+def _sqlite_begin(connection: Connection) -> None:
+    writing = connection.get_execution_options().get(_WRITE, False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")

@@ -1,0 +1,117 @@
+"""A vault's settings as values.
+
+The core never reads the environment on its own: a face calls :func:`load` once with the folder and the environment it
+was given, and hands the result down. A file error or an environment error names the field.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from kvault.errors import InvalidInput, NotFound
+
+FOLDER = ".kvault"
+CONFIG = "config.toml"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a vault needs to know about its surroundings; a field comes from the file or from ``KVAULT_<FIELD>``."""
+
+    folder: Path
+    """The vault's ``.kvault`` folder."""
+    base: str = "kvault/demo"
+    """The base model: ``kvault/demo``, a local folder, or a hub id with ``@`` and a pinned revision."""
+    database: str = ""
+    """A SQLAlchemy URL; empty means SQLite in the folder."""
+    objects: str = ""
+    """An fsspec URL; empty means ``objects/`` in the folder."""
+    broker: str = ""
+    """A Celery broker URL; empty means the embedded queue."""
+    actor: str = ""
+    """Who acts, as written in commits and in the audit chain; empty means ``user@host`` of the process."""
+    device: str = "cpu"
+    trust_remote_code: bool = False
+
+    @property
+    def database_url(self) -> str:
+        """The database's URL, with the default filled in."""
+        return self.database or f"sqlite:///{self.folder / 'vault.db'}"
+
+    @property
+    def objects_url(self) -> str:
+        """The object store's URL, with the default filled in."""
+        return self.objects or str(self.folder / "objects")
+
+    @property
+    def cache(self) -> Path:
+        """A folder for what can be made again."""
+        return self.folder / "cache"
+
+
+def discover(start: Path) -> Path:
+    """The nearest ``.kvault`` folder at or above ``start``, as git looks for ``.git``."""
+    for folder in (start, *start.parents):
+        if (folder / FOLDER / CONFIG).is_file():
+            return folder / FOLDER
+    raise NotFound(
+        "no vault here", folder=start, remedy="Make one with `kvault init`, or point to one with `kvault -C FOLDER`."
+    )
+
+
+def load(folder: Path, environment: Mapping[str, str]) -> Settings:
+    """Settings from ``folder/config.toml``, overridden by ``KVAULT_*`` of ``environment``."""
+    path = folder / CONFIG
+    try:
+        values: dict[str, object] = tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError as error:
+        raise NotFound(
+            "the vault has no configuration", file=path, remedy="Make a vault with `kvault init`."
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"the configuration cannot be read: {error}", file=path, remedy="Mend the file.") from error
+    known = {field.name for field in fields(Settings)} - {"folder"}
+    unknown = sorted(set(values) - known)
+    if unknown:
+        raise InvalidInput(
+            "unknown setting", file=path, field=unknown[0], remedy=f"Known settings are: {', '.join(sorted(known))}."
+        )
+    for name in known:
+        if (text := environment.get(f"KVAULT_{name.upper()}")) is not None:
+            values[name] = text
+    typed: dict[str, Any] = {name: _typed(path, name, value) for name, value in values.items()}
+    return replace(Settings(folder), **typed)
+
+
+def write(settings: Settings) -> None:
+    """Write the settings that differ from their defaults to the folder's configuration file."""
+    default = Settings(settings.folder)
+    lines = ["# Settings of this vault. Each may also be given as KVAULT_<NAME> in the environment."]
+    for field in fields(Settings):
+        value = getattr(settings, field.name)
+        if field.name == "base" or (field.name != "folder" and value != getattr(default, field.name)):
+            lines.append(f"{field.name} = {_toml(value)}")
+    (settings.folder / CONFIG).write_text("\n".join(lines) + "\n", "utf-8")
+
+
+def _typed(path: Path, name: str, value: object) -> object:
+    if name == "trust_remote_code":
+        if isinstance(value, bool):
+            return value
+        if str(value).lower() in {"true", "1", "yes", "false", "0", "no"}:
+            return str(value).lower() in {"true", "1", "yes"}
+        raise InvalidInput("not true or false", file=path, field=name, remedy="Write true or false.")
+    if not isinstance(value, str):
+        raise InvalidInput("not a string", file=path, field=name, remedy='Write it in quotes, as name = "value".')
+    return value
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    escaped = str(value).replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
