@@ -120,7 +120,8 @@ def metric(recipe: Recipe, spectrum: Spectrum) -> Metric:
     relative = np.append(energies, spectrum.tail) / mean
     roots = np.sqrt(editor(recipe.editor).cheapness(relative, ranks, recipe))
     if not np.isfinite(roots).all() or not roots.any():
-        raise RecipeInvalid("no direction may be used", field="directions", remedy="Allow a share above 0.")
+        remedy = f"Allow a share above {1 - kept / width:.3f}."
+        raise RecipeInvalid("no direction may be used", field="directions", remedy=remedy)
     base = float(roots[kept]) if kept < width else 0.0
     plain = Metric(spectrum.directions, roots[:kept] - base, base)
     gains = np.square(plain.whiten(spectrum.calibration)).sum(axis=0)

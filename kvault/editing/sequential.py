@@ -52,12 +52,11 @@ class SequentialAlphaEdit:
         self._system: dict[int, Float64] = {}
         for layer in recipe.layers:
             spectrum = statistics.spectra[layer]
-            kept = round(recipe.number("directions") * len(spectrum.directions))
-            U = spectrum.directions[:, -kept:].astype(np.float64)  # d_in × m
+            U = spectrum.quiet(recipe.number("directions"))  # d_in × m
             inside = U.T @ spectrum.calibration  # m × c
             scale = recipe.number("price") * float(np.median(np.square(inside).sum(0)))
             self._null[layer] = U
-            self._system[layer] = scale * np.eye(kept)  # ρ I + Σ of former Kᵤ Kᵤᵀ
+            self._system[layer] = scale * np.eye(U.shape[1])  # ρ I + Σ of former Kᵤ Kᵤᵀ
 
     @property
     def version(self) -> Version:

@@ -58,6 +58,21 @@ class Spectrum:
     tail: float
     calibration: Float32
 
+    def quiet(self, share: float) -> npt.NDArray[np.float64]:
+        """An orthonormal basis (d_in × m) of the ``share`` of directions of least energy, the kept ones' complement.
+
+        Raises :class:`TooLittleText` where the boundary lies among directions that were not kept.
+        """
+        width, kept = self.directions.shape
+        loud = width - round(share * width)
+        if loud > kept:
+            raise TooLittleText(
+                f"the statistics keep {kept} directions of {width} and cannot tell the {loud} loudest",
+                remedy=f"Use a share of at least {1 - kept / width:.3f}, or statistics that keep more directions.",
+            )
+        basis, _ = np.linalg.qr(self.directions[:, :loud].astype(np.float64), mode="complete")
+        return np.asarray(basis[:, loud:], dtype=np.float64)
+
 
 @dataclass(frozen=True, slots=True)
 class Statistics:

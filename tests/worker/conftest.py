@@ -83,6 +83,7 @@ class Workshop:
         self.queue = CeleryQueue.open(settings)
         self.clock = Clock()
         self._start = start
+        METADATA.drop_all(self.database.engine)  # PostgreSQL's database is another test's too
         METADATA.create_all(self.database.engine)
 
     def worker(self, env: Mapping[str, str] | None = None, *, pool: str = "solo") -> WorkerProcess:
