@@ -6,6 +6,7 @@ prompts, subjects as parts of prompts, and matrices by layer.
 
 from __future__ import annotations
 
+import copy
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -76,6 +77,16 @@ class LanguageModel:
         self.memories: tuple[Memory, ...] = ()
         self._swap = threading.RLock()
         self._pieces: dict[int, str] = {}
+
+    def twin(self) -> LanguageModel:
+        """Another model with the same tensors in memory and hooks of its own, for another thread.
+
+        It is the version that this model is now, and stays it.
+        """
+        shared: dict[int, object] = {id(each): nn.Parameter(each.data, False) for each in self.model.parameters()}
+        shared.update({id(each): each for each in self.model.buffers()})
+        model = copy.deepcopy(self.model, shared)
+        return LanguageModel(model, copy.deepcopy(self.tokenizer), self.layout, self.fingerprint, self.name)
 
     @property
     def device(self) -> torch.device:
