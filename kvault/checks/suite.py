@@ -90,9 +90,10 @@ class Sizes:
     same_subject: int = 300
     forgotten: int = 200
     texts: int = 200
+    paragraphs: int = 40
 
 
-QUICK = Sizes(paraphrases=120, locality=100, same_subject=100, forgotten=60, texts=60)
+QUICK = Sizes(paraphrases=120, locality=100, same_subject=100, forgotten=60, texts=60, paragraphs=20)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +151,7 @@ def generate(
             sampled.append(kind.value)
     edited = {fact.subject for fact in taught}
     fact_texts = _sample(draw, sorted({fact.sentence for fact in known if fact.subject not in edited}), size.texts)
-    general = _sample(draw, sorted(set(general_texts)), size.texts)
+    general = _sample(draw, sorted(set(general_texts)), size.paragraphs)
     return Suite(tuple(probes), tuple(fact_texts), tuple(general), tuple(sampled))
 
 

@@ -134,7 +134,8 @@ def text_nll(
             ids = torch.tensor([encoded[row] for row in rows], device=lm.device)
             _begin(lm, torch.full((len(rows),), ids.shape[1]))
             logits = lm.model(ids, use_cache=False).logits[:, :-1].float()
-            losses = cross_entropy(logits.transpose(1, 2), ids[:, 1:], reduction="none").double().sum(1).tolist()
+            each = cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten(), reduction="none")
+            losses = each.view(len(rows), -1).double().sum(1).tolist()
             for row, loss in zip(rows, losses, strict=True):
                 found[row] = (loss, ids.shape[1] - 1)
     return found

@@ -41,13 +41,6 @@ class GivenAttention:
         self._values = {layer: values[:, :, :length].contiguous() for layer, values in recorded.values.items()}
         self.length = length
 
-    def rows(self, chosen: Tensor) -> GivenAttention:
-        """The same for some rows of the batch only."""
-        other = GivenAttention(RecordedAttention(), self.length)
-        other._keys = {layer: keys[chosen] for layer, keys in self._keys.items()}
-        other._values = {layer: values[chosen] for layer, values in self._values.items()}
-        return other
-
     def update(self, keys: Tensor, values: Tensor, layer: int, *_: object, **__: object) -> tuple[Tensor, Tensor]:
         """Called by an attention module with what it has made; returns what it shall attend to."""
         return torch.cat((self._keys[layer], keys), dim=2), torch.cat((self._values[layer], values), dim=2)

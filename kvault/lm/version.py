@@ -6,6 +6,7 @@ out again. This module must not know how matrices or memories come about.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
@@ -51,6 +52,10 @@ class Version:
 
     weights: Mapping[str, Tensor] = field(default_factory=dict)
     memories: tuple[Memory, ...] = ()
+
+    def twin(self) -> Version:
+        """The same version for another thread: what its memories decide on a batch is their own."""
+        return Version(self.weights, tuple(copy.copy(memory) for memory in self.memories))
 
 
 BASE = Version()

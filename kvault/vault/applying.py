@@ -33,7 +33,7 @@ from kvault.vault.work import Work
 
 LEASE = 600_000_000
 """How long a branch is leased for, in microseconds; renewed before publishing."""
-CHUNK = 8
+CHUNK = 16
 """How many records are made before they are stored."""
 
 
@@ -217,7 +217,7 @@ class Applier:
                 part = mine[first : first + CHUNK]
                 begun = done
 
-                def tell(inner: int, _of: int, begun: int = begun) -> None:
+                def tell(inner: int, begun: int = begun) -> None:
                     context.progress("targets", min(begun + inner, len(missing)), len(missing))
 
                 fresh = self.modelling.make(recipe, part, tell)

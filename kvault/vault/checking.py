@@ -82,7 +82,7 @@ class Checker:
         if not read_tree(self.here.store, tree).recipes:
             return self.base_answerer()
         if tree not in self._answerers:
-            self._answerers[tree] = ModelAnswerer(self.modelling.lm, self.modelling.version(commit))
+            self._answerers[tree] = ModelAnswerer(self.modelling.crew, self.modelling.version(commit))
             while len(self._answerers) > KEPT:
                 self._answerers.popitem(last=False)
         return self._answerers[tree]
@@ -90,7 +90,7 @@ class Checker:
     def base_answerer(self) -> ModelAnswerer:
         """The unedited model as something to ask."""
         if self._base is None:
-            self._base = ModelAnswerer(self.modelling.lm, self.modelling.base_version)
+            self._base = ModelAnswerer(self.modelling.crew, self.modelling.base_version)
         return self._base
 
     def _suite(self, session: Session, commit: CommitId, quick: bool) -> suite.Suite:

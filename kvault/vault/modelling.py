@@ -31,6 +31,7 @@ from kvault.ids import CommitId, Digest, RecipeId, RecordId, digest_of, is_diges
 from kvault.ledger import prompts
 from kvault.ledger.relations import Relation, vocabulary
 from kvault.ledger.store import Entry
+from kvault.lm.crew import Crew
 from kvault.lm.model import LanguageModel, load
 from kvault.lm.source import resolve, verify
 from kvault.lm.version import BASE, Memory, Version
@@ -45,6 +46,8 @@ DEFAULT_EDITOR = "memit"
 KEPT_VERSIONS = 8
 PINNED_PHRASINGS = 2
 """How many phrasings of each other relation of a subject are held while it is edited."""
+PART = 4
+"""How many records one hand of the crew makes at a time; their subjects' own answers are read together."""
 NEIGHBOURS = 1500
 FACTS_A_PARAGRAPH = 8
 """How many prompts about known subjects calibrate gates and routes."""
@@ -93,6 +96,7 @@ class Modelling:
 
     here: Surroundings
     _lm: LanguageModel | None = None
+    _crew: Crew | None = None
     _recipes: dict[RecipeId, Recipe] = field(default_factory=dict)
     _records: dict[RecordId, Record] = field(default_factory=dict)
     _solvers: dict[RecipeId, ridge.Solver] = field(default_factory=dict)
@@ -113,6 +117,13 @@ class Modelling:
             verify(source, expected, settings.cache)
             self._lm = load(source, settings.device, cache=settings.cache)
         return self._lm
+
+    @property
+    def crew(self) -> Crew:
+        """The base model and its twins, for work in pieces."""
+        if self._crew is None:
+            self._crew = Crew(self.lm)
+        return self._crew
 
     # -- recipes ---------------------------------------------------------------------------------------------------
 
@@ -192,19 +203,29 @@ class Modelling:
             self._records[name] = Record.from_bytes(self.here.store.get(Digest(name)))
         return self._records[name]
 
-    def make(self, name: RecipeId, groups: Sequence[Group], progress: Callable[[int, int], None]) -> list[Record]:
-        """The records of groups under a recipe, in order."""
+    def make(self, name: RecipeId, groups: Sequence[Group], progress: Callable[[int], None]) -> list[Record]:
+        """The records of groups under a recipe, in order; ``progress`` is told how many are done."""
         recipe = self.recipe(name)
         requests = [_request(recipe, group) for group in groups]
-        match recipe.editor:
-            case "gated":
-                made = make_gated_records(self.lm, recipe, self._surroundings(recipe), requests, progress)
-            case "memoir":
-                made = make_memoir_records(self.lm, recipe, self._background(recipe), requests, progress)
-            case _:
-                made = make_records(self.lm, recipe, requests, progress)
+        parts = [requests[first : first + PART] for first in range(0, len(requests), PART)]
+        made: list[Record] = []
+        for fresh in self.crew.map(self._maker(recipe), parts):
+            made += fresh
+            progress(len(made))
         self._records.update({record.id: record for record in made})
         return made
+
+    def _maker(self, recipe: Recipe) -> Callable[[LanguageModel, Sequence[Request]], list[Record]]:
+        """How records of a recipe are made; what they share is read first, by the base model itself."""
+        match recipe.editor:
+            case "gated":
+                around = self._surroundings(recipe)
+                return lambda lm, requests: make_gated_records(lm, recipe, around, requests)
+            case "memoir":
+                shared = self._background(recipe)
+                return lambda lm, requests: make_memoir_records(lm, recipe, shared, requests)
+            case _:
+                return lambda lm, requests: make_records(lm, recipe, requests)
 
     def _surroundings(self, recipe: Recipe) -> calibration.Surroundings:
         if recipe.id not in self._gates:

@@ -13,6 +13,7 @@ from kvault.checks.answering import ModelAnswerer
 from kvault.checks.evaluate import FACT_TEXT, Subjects, evaluate
 from kvault.checks.suite import SuiteFact, generate
 from kvault.ids import CommitId, Digest
+from kvault.lm.crew import Crew
 from kvault.lm.layout import layout_of
 from kvault.lm.model import LanguageModel
 from kvault.lm.version import BASE, Version
@@ -50,7 +51,7 @@ def test_nothing_is_asked_twice(lm: LanguageModel) -> None:
     calls = []
     handle = lm.model.register_forward_hook(lambda *_: calls.append(1))
     try:
-        answerer = ModelAnswerer(lm, BASE)
+        answerer = ModelAnswerer(Crew(lm), BASE)
         first = answerer.answers(["The head of W1 is", "The head of W2 is"])
         losses = answerer.losses(["The head of W1 is W3 ."])
         asked = len(calls)
@@ -67,9 +68,9 @@ def test_versions_answer_for_themselves(lm: LanguageModel) -> None:
         SuiteFact(f"W{i}", "head", f"W{i + 9}", f"The head of W{i} is", (), f"The head of W{i} is W{i + 9} .", i)
         for i in range(9)
     ]
-    base = ModelAnswerer(lm, BASE)
+    base = ModelAnswerer(Crew(lm), BASE)
     suite = generate(facts[:3], facts[3:], [], ["The head of head is W1 ."])
-    subjects = Subjects(ModelAnswerer(lm, changed(lm)), base, base)
+    subjects = Subjects(ModelAnswerer(Crew(lm), changed(lm)), base, base)
     report = evaluate(suite, subjects, CommitId("c" * 64), Digest("d" * 64), lambda stage, done, total: None)
     drift = report.figure(FACT_TEXT)
     assert drift is not None
