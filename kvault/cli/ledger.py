@@ -1,4 +1,4 @@
-"""Verbs of the ledger: init, relation, import, add, amend, retract, facts, status."""
+"""Verbs of the ledger: init, relation, import, add, amend, retract, unstage, facts, status."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from kvault.cli.context import Session, json_option, pass_session, vault_class
+from kvault.render import staging
 from kvault.render import views as render
 
 DATE = click.DateTime(formats=["%Y-%m-%d"])
@@ -82,23 +83,23 @@ def relation_list(session: Session) -> None:
 @click.command("import")
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.option("-n", "--dry-run", is_flag=True, help="Say what would happen; write nothing.")
-@click.option("--strict", is_flag=True, help="Import nothing when any row is refused.")
+@click.option("--strict", is_flag=True, help="Stage nothing at all when any row is refused; exit with 2.")
 @click.option("--baseline", is_flag=True, help="The base model knows these already: no record is made for them.")
 @json_option
 @pass_session
 def import_(session: Session, files: tuple[Path, ...], dry_run: bool, strict: bool, baseline: bool) -> None:
     """Stage the changes of CSV or JSONL files on the current branch."""
     vault = session.vault()
-    results = [vault.import_file(file, dry_run=dry_run, strict=strict, baseline=baseline) for file in files]
+    results = vault.import_files(files, dry_run=dry_run, strict=strict, baseline=baseline)
     session.emit([each.document() for each in results], lambda: "\n".join(render.imported(each) for each in results))
     if any(each.refused for each in results):
-        raise click.exceptions.Exit(1)
+        raise click.exceptions.Exit(2 if strict else 1)
 
 
 @click.command()
 @click.argument("subject")
 @click.argument("relation")
-@click.argument("object_")
+@click.argument("object_", metavar="OBJECT")
 @click.option("--valid-from", type=DATE, help="The day from which it holds.")
 @click.option("--valid-to", type=DATE, help="The day on which it ends.")
 @click.option("--evidence", default="", help="What supports it: a citation or URL.")
@@ -123,7 +124,7 @@ def add(
 @click.command()
 @click.argument("subject")
 @click.argument("relation")
-@click.argument("object_")
+@click.argument("object_", metavar="OBJECT")
 @click.option("--valid-from", type=DATE, help="The day from which the new object holds.")
 @click.option("--valid-to", type=DATE, help="The day on which it ends.")
 @click.option("--evidence", default="", help="What supports it: a citation or URL.")
@@ -159,6 +160,20 @@ def retract(session: Session, subject: str, relation: str, effective: datetime |
 
 
 @click.command()
+@click.argument("fact", default="")
+@click.option("--all", "everything", is_flag=True, help="Of every fact.")
+@click.option("--valid-from", type=DATE, help="Only the change that takes effect on this day.")
+@json_option
+@pass_session
+def unstage(session: Session, fact: str, everything: bool, valid_from: datetime | None) -> None:
+    """Take the staged changes of FACT back (an id or 'subject/relation'), or all of them."""
+    if bool(fact) == everything:
+        raise click.UsageError("Name a fact as subject/relation, or give --all.")
+    taken = session.vault().unstage(fact or None, valid_from=day(valid_from))
+    session.emit([row.document() for row in taken], lambda: staging.unstaged(taken))
+
+
+@click.command()
 @click.argument("text", default="")
 @click.option("--at", default="HEAD", help="Which version's ledger.")
 @click.option("--relation", default="", help="Only this relation.")
@@ -178,7 +193,7 @@ def facts(session: Session, text: str, at: str, relation: str, taught: bool, lim
 def status(session: Session) -> None:
     """Show the current branch and what is staged on it."""
     found = session.vault().status()
-    session.emit(found.document(), lambda: render.status(found))
+    session.emit(found.document(), lambda: staging.status(found))
 
 
-COMMANDS = [init, relation, import_, add, amend, retract, facts, status]
+COMMANDS = [init, relation, import_, add, amend, retract, unstage, facts, status]

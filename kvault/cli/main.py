@@ -13,7 +13,7 @@ from kvault.cli.context import Session, reports_errors
 
 SECTIONS = {
     "Start": ("init", "demo", "status"),
-    "Ledger": ("relation", "import", "add", "amend", "retract", "facts"),
+    "Ledger": ("relation", "import", "add", "amend", "retract", "unstage", "facts"),
     "History": ("commit", "log", "show", "diff", "branch", "switch", "tag", "revert", "reflog"),
     "Answers": ("ask", "consolidate", "export"),
     "Checks and promotion": ("check", "policy", "promote", "rollback"),

@@ -83,6 +83,13 @@ def stage(session: Session, batch: BatchId, changes: Sequence[Change]) -> None:
     _insert(session, batch, start, changes)
 
 
+def rewrite(session: Session, batch: BatchId, changes: Sequence[Change]) -> None:
+    """Put ``changes`` in the place of everything that an open batch holds."""
+    _expect(session, batch, State.OPEN)
+    session.execute(delete(ChangeRow).where(col(ChangeRow.batch_id) == batch))
+    _insert(session, batch, 0, changes)
+
+
 def changes_of(session: Session, batch: BatchId, facts: Collection[FactId] | None = None) -> list[Change]:
     """A batch's changes in order; only those of ``facts`` where given."""
     query = select_columns(_CHANGES).where(_CHANGES.c.batch_id == batch)  # plain columns: a batch may hold 200,000 rows

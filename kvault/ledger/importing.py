@@ -97,16 +97,17 @@ def import_rows(
 ) -> ImportResult:
     """Stage a file's rows on a branch's open batch. Refused rows are in the result, not raised."""
     result = _Tally()
-    if rows.baseline_header and not options.baseline:
-        result.warnings.append("the file has an as_of column: if the base model knows these facts, use --baseline")
     if not options.dry_run:
         open_batch(session, branch, author, clock)
     requests = _requests(vocabulary(session), rows, options, result)
     desk = desk_for(session, branch, ledger, {fact for _, _, fact in requests})
     _decide(session, desk, rows.file, requests, result)
     stopped = options.strict and bool(result.refused)
-    if not options.dry_run and not stopped:
+    writes = not options.dry_run and not stopped
+    if writes:
         stage_decisions(session, branch, author, result.decisions, clock)
+    if rows.baseline_header and not options.baseline:
+        result.warnings.append(_baseline_hint(staged=writes and bool(result.decisions)))
     return ImportResult(
         file=rows.file,
         rows=len(rows.rows),
@@ -116,6 +117,16 @@ def import_rows(
         warnings=tuple(result.warnings),
         dry_run=options.dry_run,
         stopped=stopped,
+    )
+
+
+def _baseline_hint(*, staged: bool) -> str:
+    """What to do about a file that looks like what the base model knows."""
+    if not staged:
+        return "the file has an as_of column: if the base model knows these facts, use --baseline"
+    return (
+        "the file has an as_of column: if the base model knows these facts, take them back with `kvault unstage`"
+        " (--all where nothing else is staged) and import the file with --baseline"
     )
 
 

@@ -2,34 +2,35 @@
 
 from __future__ import annotations
 
-from kvault.errors import Conflict, InvalidInput, NotFound
+from kvault.errors import Conflict, InvalidInput, KvaultError, NotFound
 
 
-class Contradiction(Conflict):
-    """Two different objects are claimed for one fact at one time; ``sides`` shows both."""
-
-    code = "contradiction"
-
-    def __init__(self, message: str, sides: tuple[str, str], *, remedy: str = "", **where: object) -> None:
-        super().__init__(message, remedy=remedy, **where)
-        self.sides = sides
-
-    def __str__(self) -> str:
-        return "\n".join([super().__str__(), *(f"  - {side}" for side in self.sides)])
-
-    def document(self) -> dict[str, object]:
-        """The error with its two sides."""
-        return {**super().document(), "sides": list(self.sides)}
-
-
-class DatesBackwards(InvalidInput):
-    """A period ends before it begins, or a change is dated before what it replaces."""
-
-    code = "dates-backwards"
+class Sided(KvaultError):
+    """A refusal that shows what stands against what; mixed into a kind of error that decides the status."""
 
     def __init__(self, message: str, sides: tuple[str, ...] = (), *, remedy: str = "", **where: object) -> None:
         super().__init__(message, remedy=remedy, **where)
         self.sides = sides
+
+    def __str__(self) -> str:
+        first, *rest = super().__str__().split("\n")
+        return "\n".join([first, *(f"  - {side}" for side in self.sides), *rest])
+
+    def document(self) -> dict[str, object]:
+        """The error with its sides."""
+        return {**super().document(), "sides": list(self.sides)}
+
+
+class Contradiction(Sided, Conflict):
+    """Two different objects are claimed for one fact at one time; ``sides`` shows both."""
+
+    code = "contradiction"
+
+
+class DatesBackwards(Sided, InvalidInput):
+    """A period ends before it begins, or a change is dated before what it replaces."""
+
+    code = "dates-backwards"
 
 
 class AlreadySo(Conflict):

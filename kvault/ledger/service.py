@@ -16,7 +16,7 @@ from kvault.ids import Digest, FactId, RevisionId
 from kvault.ledger.batches import changes_of, find_open, open_batch, stage
 from kvault.ledger.relations import Vocabulary, vocabulary
 from kvault.ledger.staging import Decision, Desk, Held, Lookup, Request, Standing, fact_of
-from kvault.ledger.store import load_revisions, revisions_of, store_content
+from kvault.ledger.store import load_revisions, replaced_by, revisions_of, store_content
 from kvault.ledger.text import NOTE_LIMIT, OBJECT_LIMIT, SUBJECT_LIMIT, Cleaned, clean
 from kvault.ledger.values import Action, Change, Evidence, Fact, Revision
 
@@ -44,12 +44,14 @@ def desk_for(session: Session, branch: str, ledger: Lookup, facts: Collection[Fa
         held = [Held(name, revision, "recorded before") for name, revision in recorded]
         standings[fact] = Standing(None, held)
     _stand(session, standings, dict(ledger.find(list(standings))), IN_LEDGER)
+    _date(session, standings)
     batch = find_open(session, branch)
     if batch is not None:
         latest = {each.fact: each.after for each in changes_of(session, batch, list(standings))}
         for fact in [fact for fact, after in latest.items() if after is None]:
             standings[fact].current = None
-        _stand(session, standings, {fact: after for fact, after in latest.items() if after is not None}, STAGED)
+        live = {fact: after for fact, after in latest.items() if after is not None}
+        _stand(session, standings, live, STAGED, staged=True)
     return Desk(standings)
 
 
@@ -151,8 +153,35 @@ def _one(
     return decision.change
 
 
-def _stand(session: Session, standings: dict[FactId, Standing], live: dict[FactId, RevisionId], origin: str) -> None:
+def _stand(
+    session: Session,
+    standings: dict[FactId, Standing],
+    live: dict[FactId, RevisionId],
+    origin: str,
+    *,
+    staged: bool = False,
+) -> None:
     known = {held.id: held.revision for standing in standings.values() for held in standing.known}
     missing = load_revisions(session, [each for each in live.values() if each not in known])
     for fact, name in live.items():
-        standings[fact].current = Held(name, known.get(name) or missing[name], origin)
+        standings[fact].current = Held(name, known.get(name) or missing[name], origin, staged)
+
+
+def _date(session: Session, standings: dict[FactId, Standing]) -> None:
+    """For each fact whose content has no day, the last one with a day that it replaced: nothing older comes after."""
+    undated = {
+        fact: standing
+        for fact, standing in standings.items()
+        if (now := standing.current) and now.revision.valid_from is None and not now.revision.baseline
+    }
+    former = replaced_by(session, undated) if undated else {}
+    for standing in undated.values():
+        known = {held.id: held for held in standing.known}
+        name = None if standing.current is None else former.get(standing.current.id)
+        seen: set[RevisionId] = set()
+        while name is not None and name in known and name not in seen:
+            if known[name].revision.valid_from is not None:
+                standing.dated = known[name]
+                break
+            seen.add(name)
+            name = former.get(name)

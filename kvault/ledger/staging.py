@@ -13,6 +13,7 @@ from datetime import date
 from typing import Protocol
 
 from kvault.ids import FactId, RevisionId
+from kvault.ledger import remedies
 from kvault.ledger.refusals import AlreadySo, Contradiction, DatesBackwards, StaleChange, UnknownFact
 from kvault.ledger.relations import Cardinality, NamedRelation
 from kvault.ledger.values import Action, Change, Evidence, Fact, Revision, side
@@ -59,6 +60,8 @@ class Held:
     id: RevisionId
     revision: Revision
     origin: str
+    staged: bool = False
+    """Whether no version holds it yet."""
 
 
 @dataclass(slots=True)
@@ -67,6 +70,8 @@ class Standing:
 
     current: Held | None = None
     known: list[Held] = field(default_factory=list)
+    dated: Held | None = None
+    """The last content with a day that the present one, which has none, replaced."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +131,13 @@ class Desk:
                     field="action",
                     remedy="Use amend to change its dates.",
                 )
-            raise _contradiction(request, revision, current, "an added fact is there already with another object")
+            raise _contradiction(
+                request,
+                revision,
+                current,
+                "an added fact is there already with another object",
+                remedies.amend_instead(request.fact, current.revision, staged=current.staged),
+            )
         return self._replace(Action.AMEND, request, revision, standing)
 
     def restore(self, fact: Fact, revision: Revision | None, effective: date | None, note: str) -> Decision:
@@ -143,7 +154,9 @@ class Desk:
     def _replace(self, action: Action, request: Request, revision: Revision, standing: Standing) -> Decision:
         before = None if standing.current is None else standing.current.id
         name = revision.id
-        standing.current = Held(name, revision, request.origin)
+        if standing.current is not None and standing.current.revision.valid_from is not None:
+            standing.dated = standing.current
+        standing.current = Held(name, revision, request.origin, staged=True)
         standing.known.append(standing.current)
         change = Change(action, revision.fact, before, name, request.valid_from, request.note)
         return Decision(change, request.fact, revision, request.evidence)
@@ -173,6 +186,14 @@ class Desk:
                 (side(request.fact, held, current.origin),),
                 field="valid_from",
                 remedy="Correct the day of the retraction.",
+            )
+        if request.valid_from is None and _waits(current):
+            raise Contradiction(
+                f"{request.fact}: a retraction without a day meets a staged change",
+                (side(request.fact, held, current.origin), f"retract {request.fact} ({request.origin})"),
+                field="valid_from",
+                remedy=f"Say from which day (--from), or take the staged change back:"
+                f" {remedies.unstage(request.fact, held.valid_from)}.",
             )
         standing.current = None
         change = Change(Action.RETRACT, fact, current.id, None, request.valid_from, request.note)
@@ -205,30 +226,51 @@ def _refuse_against(request: Request, revision: Revision, current: Held, standin
     undated = revision.valid_from is None and revision.valid_to is None
     if revision.says(held) or (undated and revision.object == held.object):
         raise AlreadySo(f"{request.fact} is already {held.object}", remedy="Nothing is to be done.")
-    if revision.valid_from is None or (revision.object == held.object and revision.valid_from == held.valid_from):
+    if revision.object == held.object and revision.valid_from == held.valid_from:
         return
-    if held.valid_from is not None and revision.valid_from <= held.valid_from:
-        if any(revision.says(each.revision) for each in standing.known):
-            raise AlreadySo(f"{request.fact} had this before its present content", remedy="Nothing is to be done.")
-        for each in (current, *standing.known):
-            if each.revision.valid_from == revision.valid_from and each.revision.object != revision.object:
-                raise _contradiction(request, revision, each, "two objects are claimed from the same day")
-        raise DatesBackwards(
-            f"{request.fact} is changed from {revision.valid_from}, before its present content began",
-            (side(request.fact, held, current.origin), side(request.fact, revision, request.origin)),
-            field="valid_from",
-            remedy="Correct the day, or revert the later change first.",
-        )
+    if revision.valid_from is None:
+        if request.action is not Action.ADD and _waits(current):
+            remedy = remedies.give_a_day(request.fact, held)
+            raise _contradiction(request, revision, current, "a change without a day meets a staged one", remedy)
+        return
+    _refuse_before(request, revision, revision.valid_from, standing)
     if held.valid_to is not None and revision.valid_from < held.valid_to and revision.object != held.object:
-        raise _contradiction(request, revision, current, "two objects are claimed for overlapping periods")
+        remedy = remedies.end_first(request.fact, held, revision.valid_from)
+        raise _contradiction(request, revision, current, "two objects are claimed for overlapping periods", remedy)
 
 
-def _contradiction(request: Request, revision: Revision, held: Held, message: str) -> Contradiction:
+def _refuse_before(request: Request, revision: Revision, day: date, standing: Standing) -> None:
+    """Raise where the fact has a content that began on ``day`` or later."""
+    last = standing.current
+    if last is not None and last.revision.valid_from is None:
+        last = standing.dated
+    if last is None or last.revision.valid_from is None or day > last.revision.valid_from:
+        return
+    if any(revision.says(each.revision) for each in standing.known):
+        raise AlreadySo(f"{request.fact} had this before its present content", remedy="Nothing is to be done.")
+    for each in (last, *standing.known):
+        if each.revision.valid_from == day and each.revision.object != revision.object:
+            remedy = remedies.keep_one(request.fact, each.revision, staged=each.staged)
+            raise _contradiction(request, revision, each, "two objects are claimed from the same day", remedy)
+    raise DatesBackwards(
+        f"{request.fact} is changed from {day}, before its present content began",
+        (side(request.fact, last.revision, last.origin), side(request.fact, revision, request.origin)),
+        field="valid_from",
+        remedy=remedies.later_first(request.fact, last.revision, staged=last.staged),
+    )
+
+
+def _waits(held: Held) -> bool:
+    """Whether it is a staged change of a person's, which a change without a day would bury unseen."""
+    return held.staged and not held.revision.baseline
+
+
+def _contradiction(request: Request, revision: Revision, held: Held, message: str, remedy: str) -> Contradiction:
     return Contradiction(
         f"{request.fact}: {message}",
         (side(request.fact, held.revision, held.origin), side(request.fact, revision, request.origin)),
         field="object",
-        remedy="Keep the one that is right; to replace what stands, amend it with the day of the change.",
+        remedy=remedy,
     )
 
 

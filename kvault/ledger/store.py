@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from sqlalchemy import Row, Table
+from sqlalchemy import Row, Table, exists
 from sqlalchemy import select as select_columns
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, col, select
@@ -20,11 +20,13 @@ from kvault.db import Base
 from kvault.errors import Damaged
 from kvault.ids import Digest, FactId, RevisionId
 from kvault.ledger.relations import Relation, relations_by_digest
-from kvault.ledger.tables import EvidenceRow, FactRow, RevisionRow
-from kvault.ledger.values import Evidence, Fact, Revision
+from kvault.ledger.tables import ChangeRow, EvidenceRow, FactRow, RevisionRow
+from kvault.ledger.values import Action, Evidence, Fact, Revision
 
 CHUNK = 1000
 _REVISIONS: Table = RevisionRow.__table__  # type: ignore[attr-defined]
+_CHANGES: Table = ChangeRow.__table__  # type: ignore[attr-defined]
+_MADE = exists().where(_CHANGES.c.fact_id == _REVISIONS.c.fact_id, _CHANGES.c.after == _REVISIONS.c.digest)
 T = TypeVar("T")
 
 
@@ -131,12 +133,26 @@ def load_revisions(session: Session, revisions: Collection[RevisionId]) -> dict[
 
 
 def revisions_of(session: Session, facts: Collection[FactId]) -> dict[FactId, list[tuple[RevisionId, Revision]]]:
-    """Everything that was ever recorded of these facts, on any branch, oldest row first."""
+    """Everything that a change ever made of these facts, on any branch, oldest first; nothing that was unstaged."""
     found: dict[FactId, list[tuple[RevisionId, Revision]]] = {}
     for batch in chunks(facts):
-        query = select_columns(_REVISIONS).where(_REVISIONS.c.fact_id.in_(batch)).order_by(_REVISIONS.c.created_at)
-        for row in session.execute(query):
+        query = select_columns(_REVISIONS).where(_REVISIONS.c.fact_id.in_(batch), _MADE)
+        for row in session.execute(query.order_by(_REVISIONS.c.created_at)):
             found.setdefault(FactId(row.fact_id), []).append((RevisionId(row.digest), _revision(row)))
+    return found
+
+
+def replaced_by(session: Session, facts: Collection[FactId]) -> dict[RevisionId, RevisionId]:
+    """For each revision that took the place of another by a change of its own: the one it replaced, by the last such
+    change. What a revert put back replaced nothing."""
+    found: dict[RevisionId, RevisionId] = {}
+    for batch in chunks(facts):
+        query = select_columns(_CHANGES.c.before, _CHANGES.c.after).where(
+            _CHANGES.c.fact_id.in_(batch), _CHANGES.c.action == Action.AMEND.value
+        )
+        for row in session.execute(query.order_by(_CHANGES.c.id)):
+            if row.before is not None and row.after is not None:
+                found[RevisionId(row.after)] = RevisionId(row.before)
     return found
 
 

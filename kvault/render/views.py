@@ -27,6 +27,8 @@ def imported(view: views.ImportView) -> str:
     lines = [
         f"{view.file}: {view.rows} rows, {view.staged} {verb}, {view.unchanged} already so, {len(view.refused)} refused"
     ]
+    if view.stopped:
+        lines.append("  Nothing was staged: with --strict a refused row stops the whole import.")
     for row in view.refused:
         lines.append(f"  line {row.line}, {row.field}: {row.message}")
         lines += [f"      {side}" for side in row.sides]
@@ -73,15 +75,9 @@ def facts(rows: Sequence[views.FactView]) -> str:
     )
 
 
-def status(view: views.StatusView) -> str:
-    """Where one is, and what waits."""
-    lines = [f"On branch {view.branch} at {view.head[:12]}  {view.message}"]
-    lines += [f"Run {run[:12]} is under way on this branch." for run in view.running]
-    if not view.changes:
-        return "\n".join([*lines, "Nothing staged."])
-    later = f", {view.later} hold only from a later day" if view.later else ""
-    lines.append(f"{view.due + view.later} changes staged: {view.due} due now{later}.")
-    return "\n".join([*lines, *changes(view.changes)])
+def counted(number: int, noun: str) -> str:
+    """How many of something: `1 change`, `2 changes`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def committed(view: views.MadeView) -> str:

@@ -21,13 +21,13 @@ from kvault.clock import Clock
 from kvault.db import Database
 from kvault.history import revisions
 from kvault.ids import CommitId
-from kvault.ledger import prompts, relations
+from kvault.ledger import importing, prompts, relations
 from kvault.ledger.service import Statement
 from kvault.ledger.values import Action
 from kvault.objects.store import ObjectStore
 from kvault.runs.execute import Executor
 from kvault.settings import Settings
-from kvault.vault import ledgering, recounting, referring, views, working
+from kvault.vault import ledgering, recounting, referring, unstaging, views, working
 from kvault.vault.surroundings import Surroundings
 
 if TYPE_CHECKING:
@@ -132,9 +132,15 @@ class Vault:
         self, file: str | Path, *, dry_run: bool = False, strict: bool = False, baseline: bool = False
     ) -> views.ImportView:
         """Stage the rows of a CSV or JSONL file on the current branch; refused rows are in the view."""
-        return ledgering.import_file(
-            self.here, self.head(), Path(file), dry_run=dry_run, strict=strict, baseline=baseline
-        )
+        return self.import_files([file], dry_run=dry_run, strict=strict, baseline=baseline)[0]
+
+    def import_files(
+        self, files: Sequence[str | Path], *, dry_run: bool = False, strict: bool = False, baseline: bool = False
+    ) -> list[views.ImportView]:
+        """Stage the rows of several files together; with ``strict``, of all of them or of none."""
+        options = importing.ImportOptions(dry_run, strict, baseline)
+        unstaging.take_up(self.here, self.head())
+        return ledgering.import_files(self.here, self.head(), [Path(file) for file in files], options)
 
     def add(
         self,
@@ -148,7 +154,7 @@ class Vault:
     ) -> views.ChangeView:
         """Stage a new fact."""
         said = Statement(subject, relation, object, valid_from, valid_to, evidence)
-        return ledgering.stage(self.here, self.head(), Action.ADD, said)
+        return unstaging.stage(self.here, self.head(), Action.ADD, said)
 
     def amend(
         self,
@@ -162,14 +168,18 @@ class Vault:
     ) -> views.ChangeView:
         """Stage a new object for a known fact."""
         said = Statement(subject, relation, object, valid_from, valid_to, evidence)
-        return ledgering.stage(self.here, self.head(), Action.AMEND, said)
+        return unstaging.stage(self.here, self.head(), Action.AMEND, said)
 
     def retract(
         self, subject: str, relation: str, *, effective: date | None = None, note: str = ""
     ) -> views.ChangeView:
         """Stage the withdrawal of a fact."""
         said = Statement(subject, relation, "", effective, None, "", note)
-        return ledgering.stage(self.here, self.head(), Action.RETRACT, said)
+        return unstaging.stage(self.here, self.head(), Action.RETRACT, said)
+
+    def unstage(self, fact: str | None = None, *, valid_from: date | None = None) -> list[views.ChangeView]:
+        """Take staged changes back: of one fact (subject/relation or the beginning of its id), of one day, or all."""
+        return unstaging.unstage(self.here, self.head(), fact, valid_from)
 
     def facts(
         self, text: str = "", *, at: str = "HEAD", relation: str = "", taught: bool = False, limit: int = 50
@@ -187,7 +197,8 @@ class Vault:
         branch = self.head()
         [tip] = self.log(branch, limit=1)
         running = working.active(self.here, branch)
-        return ledgering.status(self.here, branch, tip.message, self.here.clock.today(), tuple(r.id for r in running))
+        found = ledgering.status(self.here, branch, tip.message, self.here.clock.today(), tuple(r.id for r in running))
+        return replace(found, left=unstaging.left(self.here, branch))
 
     # -- history ---------------------------------------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -60,21 +60,30 @@ def list_relations(here: Surroundings) -> list[views.RelationView]:
     ]
 
 
-def import_file(
-    here: Surroundings, branch: str, file: Path, *, dry_run: bool, strict: bool, baseline: bool
-) -> views.ImportView:
-    """Stage a file's rows."""
-    rows = reading.read_rows(file)
-    options = importing.ImportOptions(dry_run, strict, baseline)
-    opened = here.database.reading() if dry_run else here.database.writing()
+def import_files(
+    here: Surroundings, branch: str, files: Sequence[Path], options: importing.ImportOptions
+) -> list[views.ImportView]:
+    """Stage the rows of files, in one transaction; a strict import in which any row is refused stages nothing."""
+    read = [(file.name, reading.read_rows(file)) for file in files]
+    opened = here.database.reading() if options.dry_run else here.database.writing()
     with opened as session:
         ledger = ledger_of_branch(session, here, branch)
-        result = importing.import_rows(session, branch, here.actor, ledger, rows, here.clock, options)
+        results = [
+            importing.import_rows(session, branch, here.actor, ledger, rows, here.clock, options) for _, rows in read
+        ]
+        stopped = any(result.stopped for result in results)
+        if stopped:
+            session.rollback()
+    return [_import_view(name, result, stopped) for (name, _), result in zip(read, results, strict=True)]
+
+
+def _import_view(name: str, result: importing.ImportResult, stopped: bool) -> views.ImportView:
     refused = tuple(
         views.RefusedRow(each.line, each.field, each.message, each.remedy, each.sides) for each in result.refused
     )
+    staged = 0 if stopped else len(result.changes)
     return views.ImportView(
-        file.name, result.rows, len(result.changes), result.unchanged, result.dry_run, refused, result.warnings
+        name, result.rows, staged, result.unchanged, result.dry_run, refused, result.warnings, stopped
     )
 
 
@@ -105,6 +114,7 @@ def describe(session: Session, changes: list[Change]) -> list[views.ChangeView]:
             said(change.after),
             change.effective,
             change.note,
+            change.fact,
         )
         for change in changes
     ]

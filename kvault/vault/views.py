@@ -54,6 +54,7 @@ class ChangeView(Document):
     after: str
     effective: date | None
     note: str = ""
+    fact: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,19 @@ class ImportView(Document):
     dry_run: bool
     refused: tuple[RefusedRow, ...]
     warnings: tuple[str, ...] = ()
+    stopped: bool = False
+    """Whether refused rows stopped a strict import, of this file or of one beside it."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeftView(Document):
+    """What a run that made no commit left sealed: the next commit puts it in front of the staged changes."""
+
+    run: str
+    state: str
+    """``failed`` or ``cancelled``; empty where no run is known."""
+    error: str
+    changes: tuple[ChangeView, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +118,7 @@ class StatusView(Document):
     later: int
     changes: tuple[ChangeView, ...]
     running: tuple[str, ...] = ()
+    left: tuple[LeftView, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

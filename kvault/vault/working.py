@@ -74,14 +74,21 @@ def queue_commit(
 
 def tidy(session: Session, here: Surroundings, branch: str) -> None:
     """Put back the changes of sealed batches whose run failed, was cancelled, or never came to be."""
+    for batch in abandoned(session, branch):
+        batches.reopen(session, batch, here.clock)
+
+
+def abandoned(session: Session, branch: str) -> list[BatchId]:
+    """The sealed batches of a branch that no run works on or will."""
+    sealed = batches.sealed_batches(session, branch)
+    if not sealed:
+        return []
     busy = {
         str(run.params.get("batch"))
         for state in (RunState.QUEUED, RunState.RUNNING)
         for run in runs.listing(session, state=state, branch=branch, limit=SCAN)
     }
-    for batch in batches.sealed_batches(session, branch):
-        if batch not in busy:
-            batches.reopen(session, batch, here.clock)
+    return [batch for batch in sealed if batch not in busy]
 
 
 def bury_dead(here: Surroundings) -> None:

@@ -23,6 +23,7 @@ from kvault.ledger.store import load_entries
 from kvault.ledger.values import Action
 
 DEMO = Path(__file__).parents[2] / "kvault" / "demo"
+DAY = date(2016, 1, 1)
 HEADER = "action,subject,relation,object,valid_from,valid_to,evidence,note\n"
 RELATIONS = """
 - {id: head, statement: "The head of {subject} is"}
@@ -158,8 +159,8 @@ def test_bytes_that_are_not_utf8_are_refused_in_their_row(vault: Database, clock
 def test_single_changes_are_staged(vault: Database, clock: Clock) -> None:
     with vault.writing() as session:
         added = service.add(session, "main", "ann", Ledger(), Statement("Peru", "head", "A"), clock)
-        amended = service.amend(session, "main", "ann", Ledger(), Statement("Peru", "head", "B"), clock)
-        gone = service.retract(session, "main", "ann", Ledger(), Statement("Peru", "head"), clock)
+        amended = service.amend(session, "main", "ann", Ledger(), Statement("Peru", "head", "B", DAY), clock)
+        gone = service.retract(session, "main", "ann", Ledger(), Statement("Peru", "head", "", DAY), clock)
     assert [each.action for each in (added, amended, gone)] == [Action.ADD, Action.AMEND, Action.RETRACT]
     with vault.reading() as session:
         assert batches.staged(session, "main") == [added, amended, gone]
@@ -223,7 +224,7 @@ def test_a_batch_whose_commit_failed_goes_back(vault: Database, clock: Clock) ->
 def test_sealing_follows_a_ledger_that_moved(vault: Database, clock: Clock) -> None:
     with vault.writing() as session:
         first = service.add(session, "main", "ann", Ledger(), Statement("Peru", "head", "A"), clock)
-        second = service.amend(session, "main", "ann", Ledger(), Statement("Peru", "head", "B"), clock)
+        second = service.amend(session, "main", "ann", Ledger(), Statement("Peru", "head", "B", DAY), clock)
         assert first.after is not None
         moved = {first.fact: first.after}
         sealed = batches.seal(session, "main", None, clock, Ledger(moved))

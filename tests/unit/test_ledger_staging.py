@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 
 import pytest
@@ -69,7 +70,7 @@ def test_changes_of_one_fact_follow_one_another() -> None:
 def test_an_unstated_action_is_found() -> None:
     desk = Desk({})
     assert decide(desk, ask(None, "A")).action is Action.ADD
-    assert decide(desk, ask(None, "B")).action is Action.AMEND
+    assert decide(desk, ask(None, "B", "2016-01-01")).action is Action.AMEND
 
 
 @pytest.mark.parametrize(
@@ -87,6 +88,10 @@ def test_an_unstated_action_is_found() -> None:
         (ask("amend", "B", "2017-01-01", "2016-01-01"), DatesBackwards),
         (ask("retract", "", "2014-01-01"), DatesBackwards),
         (ask("retract", "B", "2016-01-01"), Contradiction),
+        (ask("amend", "B"), Contradiction),
+        (ask(None, "B"), Contradiction),
+        (ask("amend", "A", None, "2016-01-01"), Contradiction),
+        (ask("retract", ""), Contradiction),
     ],
 )
 def test_what_repeats_contradicts_or_precedes_is_refused(request_: Request, error: type[KvaultError]) -> None:
@@ -94,6 +99,49 @@ def test_what_repeats_contradicts_or_precedes_is_refused(request_: Request, erro
     decide(desk, ask("add", "A", "2015-01-01", origin="a.csv line 2"))
     with pytest.raises(error):
         decide(desk, request_)
+
+
+def test_what_a_version_holds_may_be_replaced_without_a_day() -> None:
+    for first in (ask("add", "A", "2015-01-01"), ask("add", "A")):
+        desk = Desk({})
+        decide(desk, first)
+        standing = desk.standing(first.fact.id)
+        assert standing.current is not None
+        standing.current = replace(standing.current, staged=False)
+        assert decide(desk, ask("amend", "B")).action is Action.AMEND
+
+
+def test_a_staged_baseline_may_be_amended_without_a_day() -> None:
+    desk = Desk({})
+    decide(desk, replace(ask("add", "A"), baseline=True))
+    assert decide(desk, ask("amend", "B")).action is Action.AMEND
+
+
+def test_dates_are_kept_in_order_across_a_content_without_a_day() -> None:
+    desk = Desk({})
+    for answer, year in (("A", 2015), ("B", 2017)):
+        decide(desk, ask(None, answer, f"{year}-01-01"))
+    standing = desk.standing(ask(None, "B").fact.id)
+    assert standing.current is not None
+    standing.current = replace(standing.current, staged=False)
+    decide(desk, ask("amend", "C"))
+    with pytest.raises(AlreadySo):
+        decide(desk, ask(None, "A", "2015-01-01"))
+    with pytest.raises(Contradiction):
+        decide(desk, ask(None, "D", "2017-01-01"))
+    with pytest.raises(DatesBackwards):
+        decide(desk, ask(None, "D", "2016-01-01"))
+    assert decide(desk, ask(None, "D", "2018-01-01")).action is Action.AMEND
+
+
+def test_the_remedy_for_overlapping_periods_can_be_followed() -> None:
+    desk = Desk({})
+    decide(desk, ask("add", "A", "2015-01-01", "2019-01-01"))
+    with pytest.raises(Contradiction) as caught:
+        decide(desk, ask("amend", "B", "2017-01-01"))
+    assert "`kvault amend Peru head A --valid-from 2015-01-01 --valid-to 2017-01-01`" in caught.value.remedy
+    decide(desk, ask("amend", "A", "2015-01-01", "2017-01-01"))
+    assert decide(desk, ask("amend", "B", "2017-01-01")).action is Action.AMEND
 
 
 def test_a_contradiction_shows_both_sides() -> None:
