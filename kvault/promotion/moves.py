@@ -35,6 +35,12 @@ class PolicyNotMet(GateRefused):
     code = "policy-not-met"
 
 
+class NoAlias(Conflict):
+    """The name is a branch's or a tag's, or one that only an alias may have."""
+
+    code = "no-alias"
+
+
 class PlanStale(Conflict):
     """Something that the plan names exactly is no longer so."""
 
@@ -73,6 +79,35 @@ class MovePlan:
         )
 
 
+def find_alias(session: Session, name: str) -> refs.Ref | None:
+    """The alias of that name, or None where it was never promoted to.
+
+    Raises :class:`NoAlias` for the name of a branch or tag, which no promotion moves.
+    """
+    found = refs.find(session, refs.check_name(name))
+    if found is not None and found.kind is not refs.RefKind.ALIAS:
+        raise NoAlias(
+            f"{name} is a {found.kind.value}, and only an alias has a policy and moves by a promotion",
+            name=name,
+            remedy=f"Name an alias: {', '.join(sorted(_aliases(session)))}, or a new name.",
+        )
+    return found
+
+
+def refuse_alias_name(session: Session, name: str) -> None:
+    """Raise :class:`NoAlias` where a branch or tag would take the name of an alias, promoted to yet or not."""
+    if name in _aliases(session):
+        raise NoAlias(
+            f"{name} is an alias's name", name=name, remedy="Choose another; `kvault promote --to ALIAS` moves aliases."
+        )
+
+
+def _aliases(session: Session) -> set[str]:
+    """The names that aliases have: the default one, those with a policy, and those that were promoted to."""
+    held = {ref.name for ref in refs.refs(session, refs.RefKind.ALIAS)}
+    return {DEFAULT_ALIAS, *held, *session.exec(select(PolicyRow.alias).distinct())}
+
+
 def policy_of(session: Session, alias: str) -> Policy:
     """The policy in force for an alias; the default where none was set."""
     query = select(PolicyRow).where(PolicyRow.alias == alias).order_by(col(PolicyRow.id).desc()).limit(1)
@@ -82,8 +117,7 @@ def policy_of(session: Session, alias: str) -> Policy:
 
 def set_policy(session: Session, alias: str, policy: Policy, actor: str, now: int) -> None:
     """Put a policy in force; a promotion of the same alias that is under way waits, or finds its plan stale."""
-    refs.check_name(alias)
-    if refs.find(session, alias) is not None:
+    if find_alias(session, alias) is not None:
         refs.lock(session, alias)
     session.add(PolicyRow(alias=alias, digest=policy.digest, body=policy.text, actor=actor, created_at=now))
     audit.append(session, actor=actor, verb="policy.set", subject=alias, detail={"policy": policy.digest}, at=now)
@@ -94,7 +128,7 @@ def move_alias(session: Session, plan: MovePlan, actor: str, reason: str, now: i
 
     Raises :class:`PlanStale` where the alias, its policy or the reports are not what the plan names.
     """
-    ref = refs.find(session, plan.alias)
+    ref = find_alias(session, plan.alias)
     if ref is not None:
         ref = refs.lock(session, plan.alias)
     _refuse_stale(session, plan, ref)
@@ -134,8 +168,6 @@ def _refuse_stale(session: Session, plan: MovePlan, ref: refs.Ref | None) -> Non
     """Raise where anything that the plan names is no longer so."""
     if policy_of(session, plan.alias).digest != plan.policy:
         raise PlanStale("the policy changed since the plan was made", alias=plan.alias, remedy="Promote again.")
-    if ref is not None and ref.kind is not refs.RefKind.ALIAS:
-        raise Conflict(f"{plan.alias} is a {ref.kind.value}, no alias", remedy="Choose another alias.")
     stands = None if ref is None else ref.target
     if stands != plan.old:
         raise PlanStale(
@@ -167,7 +199,11 @@ def former_target(session: Session, alias: str) -> tuple[CommitId, CommitId, Seq
     A rollback steps back over earlier rollbacks, so that repeating it walks further back. Raises
     :class:`NothingToRollBack`.
     """
-    ref = refs.read(session, alias)
+    ref = find_alias(session, alias)
+    if ref is None:
+        raise NothingToRollBack(
+            "the alias points to no version", alias=alias, remedy="Promote one first: `kvault promote`."
+        )
     trail: list[PromotionRow] = []
     for row in session.exec(select(PromotionRow).where(PromotionRow.alias == alias).order_by(col(PromotionRow.id))):
         if row.kind == MoveKind.ROLLBACK and trail:

@@ -16,7 +16,7 @@ nothing.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from math import isfinite
 
@@ -30,6 +30,8 @@ from kvault.ids import Digest, sha256
 
 FIGURES = (*(kind.value for kind in Kind), FACT_TEXT, GENERAL_TEXT)
 TEXT_LIMIT = 100_000
+NO_VERSION = "the alias points to no version that has this figure"
+UNDECIDED = "compared with the alias's version by `kvault promote` (see it with --dry-run)"
 
 DEFAULT = """\
 # What a version must show before this alias may point to it. Figures are percent; `optional` ones are
@@ -126,6 +128,13 @@ class Policy:
             found.append(_judge(requirement, figure, None if other is None else other.value))
         return found
 
+    def preview(self, report: Report) -> list[Judgement]:
+        """Every requirement against a report before any promotion; what is measured from the alias stays undecided."""
+        return [
+            replace(each, verdict=Verdict.INCONCLUSIVE, why=UNDECIDED) if each.why == NO_VERSION else each
+            for each in self.judge(report)
+        ]
+
 
 def verdict_of(judgements: list[Judgement]) -> Verdict:
     """The worst of several verdicts; nothing required is a pass."""
@@ -216,7 +225,9 @@ def _judge(requirement: Requirement, figure: Figure | None, held: float | None) 
         case Reference.ALIAS:
             start = held
     if start is None:
-        return Judgement(requirement, figure, Verdict.ERROR, f"there is no {requirement.reference.value} figure")
+        missing = f"there is no {requirement.reference.value} figure"
+        why = NO_VERSION if requirement.reference is Reference.ALIAS else missing
+        return Judgement(requirement, figure, Verdict.ERROR, why)
     if figure.n < requirement.least_n:
         return Judgement(requirement, figure, Verdict.INCONCLUSIVE, f"only {figure.n} items")
     low = figure.value if figure.low is None else figure.low

@@ -189,7 +189,7 @@ def report(view: Report, gate: Sequence[views.GateRow]) -> str:
     missed = [(row.name, row.value, row.required, row.verdict) for row in gate if row.verdict != "PASS"]
     if not missed:
         return f"{view.text()}\nIt passes production's policy."
-    return f"{view.text()}\n\nWhat production's policy asks for and this lacks:\n" + table(
+    return f"{view.text()}\n\nWhat production's policy asks for and this does not show:\n" + table(
         ("figure", "value", "required", "verdict"), missed
     )
 

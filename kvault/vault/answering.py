@@ -258,23 +258,24 @@ class Answering:
         report = self.checker.report(commit, quick=quick, progress=progress)
         with self.here.database.reading() as session:
             policy = moves.policy_of(session, moves.DEFAULT_ALIAS)
-        return checking.judged(report, policy.judge(report))
+        return checking.judged(report, policy.preview(report))
 
     def gate(self, report: Report, alias: str) -> tuple[views.GateRow, ...]:
         """How an alias's policy judges a report."""
         with self.here.database.reading() as session:
             policy = moves.policy_of(session, alias)
-        return checking.gate_rows(policy.judge(report))
+        return checking.gate_rows(policy.preview(report))
 
     def promote(
         self, commit: CommitId, alias: str, reason: str, dry_run: bool, progress: Progress
     ) -> views.PromotionView:
         """Judge the version by the alias's policy and move the alias."""
-        refs.check_name(alias)
+        with self.here.database.reading() as session:
+            moves.find_alias(session, alias)
         report = self.checker.report(commit, quick=False, progress=progress)
         with self.here.database.reading() as session:
             policy = moves.policy_of(session, alias)
-            held = refs.find(session, alias)
+            held = moves.find_alias(session, alias)
         old = held.target if held else None
         former = self.checker.report(old, quick=False, progress=progress) if old and policy.asks_alias else None
         judgements = policy.judge(report, former)

@@ -124,7 +124,8 @@ def gate_rows(judgements: list[Judgement]) -> tuple[views.GateRow, ...]:
     rows = []
     for each in judgements:
         figure = each.figure
-        value = f"{figure.value:.1f} {figure.unit} (n {figure.n})" if figure and figure.value is not None else each.why
+        measured = f"{figure.value:.1f} {figure.unit} (n {figure.n})" if figure and figure.value is not None else ""
+        value = "; ".join(part for part in (measured, each.why) if part)
         rows.append(views.GateRow(each.requirement.figure, value, each.requirement.describe(), each.verdict.value))
     return tuple(rows)
 

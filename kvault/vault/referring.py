@@ -50,6 +50,7 @@ def pair(session: Session, text: str) -> tuple[CommitId, CommitId]:
 def make(here: Surroundings, name: str, kind: str, target: CommitId) -> views.RefView:
     """Make a branch or tag."""
     with here.database.writing() as session:
+        moves.refuse_alias_name(session, refs.check_name(name))
         move = refs.Move(here.actor, kind, here.clock.now(), f"made at {target[:12]}")
         ref = refs.create(session, name, refs.RefKind(kind), target, move)
         return views.RefView(ref.name, ref.kind.value, ref.target)

@@ -15,7 +15,7 @@ from kvault.history.commits import CommitBody
 from kvault.history.publish import insert_commit
 from kvault.ids import CommitId, Digest, digest_of
 from kvault.promotion import moves
-from kvault.promotion.moves import MoveKind, MovePlan, NothingToRollBack, PlanStale
+from kvault.promotion.moves import MoveKind, MovePlan, NoAlias, NothingToRollBack, PlanStale
 from kvault.promotion.policy import parse
 from kvault.promotion.tables import PromotionRow
 
@@ -137,7 +137,29 @@ def test_a_branch_is_no_alias(database: Database, commits: list[CommitId]) -> No
         refs.create(session, "production", refs.RefKind.BRANCH, commits[0], refs.Move("ann", "branch", NOW))
     with database.reading() as session:
         made = plan(session, commits[0], commits[1])
-    refused(database, made, Conflict)
+    refused(database, made, NoAlias)
+    with database.writing() as session:
+        for act in (
+            lambda: moves.find_alias(session, "production"),
+            lambda: moves.former_target(session, "production"),
+            lambda: moves.set_policy(session, "production", parse("figures: {efficacy: {min: 50}}"), "bob", NOW),
+        ):
+            with pytest.raises(NoAlias, match="production is a branch") as caught:
+                act()
+            assert (caught.value.exit_status, "Name an alias" in caught.value.remedy) == (4, True)
+
+
+def test_the_names_of_aliases_are_kept_for_them(database: Database, commits: list[CommitId]) -> None:
+    with database.writing() as session:
+        moves.set_policy(session, "staging", parse("figures: {efficacy: {min: 50}}"), "bob", NOW)
+        for name in ("production", "staging"):
+            with pytest.raises(NoAlias) as caught:
+                moves.refuse_alias_name(session, name)
+            assert caught.value.exit_status == 4
+            assert caught.value.remedy
+        moves.refuse_alias_name(session, "release")
+        with pytest.raises(NothingToRollBack):
+            moves.former_target(session, "production")
 
 
 def test_the_newest_policy_is_in_force(database: Database) -> None:

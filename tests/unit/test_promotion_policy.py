@@ -7,6 +7,7 @@ import pytest
 from kvault.checks.report import Figure, Report
 from kvault.ids import CommitId, Digest
 from kvault.promotion.policy import DEFAULT, FIGURES, PolicyInvalid, Verdict, parse, verdict_of
+from kvault.vault.checking import gate_rows
 
 
 def report(*figures: Figure) -> Report:
@@ -50,6 +51,17 @@ def test_a_requirement_is_judged(rule: str, figure: Figure | None, verdict: Verd
     (judgement,) = parse(f"figures: {{efficacy: {rule}}}").judge(report(*([figure] if figure else [])))
     assert judgement.verdict is verdict
     assert judgement.why or judgement.verdict in {Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE}
+
+
+def test_before_a_promotion_a_threshold_against_the_alias_is_undecided_and_says_so() -> None:
+    policy = parse("figures: {efficacy: {min: -1, reference: alias}, locality: {min: 95}}")
+    undecided, missing = policy.preview(report(share(96)))
+    assert (undecided.verdict, missing.verdict) == (Verdict.INCONCLUSIVE, Verdict.ERROR)
+    [row, _] = gate_rows([undecided, missing])
+    assert row.value.startswith("96.0 % (n 100); ")
+    assert "kvault promote" in row.value
+    (spoilt,) = parse("figures: {efficacy: {min: -1, reference: alias}}").preview(report(share(None, error="no")))
+    assert spoilt.verdict is Verdict.ERROR
 
 
 def test_a_threshold_against_what_the_alias_points_to() -> None:
