@@ -14,15 +14,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, Engine, MetaData, create_engine, event, inspect, text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DatabaseError, OperationalError
 from sqlmodel import Session, SQLModel
 
-from kvault.errors import Conflict, KvaultError, NotFound, TryAgain
+from kvault.errors import Conflict, Damaged, KvaultError, NotFound, TryAgain
 
 BUSY_SECONDS = 30
 SCHEMA = "0001"
 """The newest migration; a test compares it with the scripts."""
 _WRITE = "kvault_write"
+_DAMAGE = ("file is not a database", "malformed", "invalid page in block", "could not read block")
+"""How SQLite and PostgreSQL say that stored bytes are not theirs."""
 
 
 class Base(SQLModel):
@@ -43,6 +45,12 @@ class DatabaseBusy(TryAgain):
     """Another process holds the database."""
 
     code = "database-busy"
+
+
+class DatabaseDamaged(Damaged):
+    """The database's own file is not what it was."""
+
+    code = "database-damaged"
 
 
 class SchemaMismatch(Conflict):
@@ -122,19 +130,30 @@ class Database:
 def _translated() -> Iterator[None]:
     try:
         yield
-    except OperationalError as error:
-        text = str(error.orig)
-        if "locked" in text or "busy" in text:
-            raise DatabaseBusy("another process holds the database", remedy="Try again in a moment.") from error
-        if "full" in text or "No space" in text:
-            raise TryAgain(
-                "the disk is full; nothing was changed", remedy="Free some space, then try again."
-            ) from error
-        if "unable to open" in text or "onnect" in text:
-            raise NotFound(
-                f"the database cannot be reached: {text.strip()}", remedy="Check the `database` setting."
-            ) from error
-        raise KvaultError(f"the database failed: {text.strip()}", remedy="Run `kvault fsck`.") from error
+    except DatabaseError as error:
+        found = _meaning(error)
+        if found is None:
+            raise
+        raise found from error
+
+
+def _meaning(error: DatabaseError) -> KvaultError | None:
+    """What a database's own error means to a person; None where it is for the caller (a constraint) or a defect."""
+    text = str(error.orig).strip()
+    if any(sign in text for sign in _DAMAGE):
+        return DatabaseDamaged(
+            f"the database is damaged: {text}",
+            remedy="Put the database back from a copy of the vault; objects are not touched by this.",
+        )
+    if not isinstance(error, OperationalError):
+        return None
+    if "locked" in text or "busy" in text:
+        return DatabaseBusy("another process holds the database", remedy="Try again in a moment.")
+    if "full" in text or "No space" in text:
+        return TryAgain("the disk is full; nothing was changed", remedy="Free some space, then try again.")
+    if "unable to open" in text or "onnect" in text:
+        return NotFound(f"the database cannot be reached: {text}", remedy="Check the `database` setting.")
+    return KvaultError(f"the database failed: {text}", remedy="Run `kvault fsck`.")
 
 
 def _sqlite_connect(connection: Any, _record: object) -> None:

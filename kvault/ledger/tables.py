@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import date
 
-from sqlalchemy import JSON, BigInteger, Column, Index, Text, UniqueConstraint, text
+from sqlalchemy import JSON, BigInteger, Column, Index, Text, text
 from sqlmodel import Field
 
 from kvault.db import Base
@@ -26,14 +26,16 @@ class RelationRow(Base, table=True):
 
 
 class FactRow(Base, table=True):
-    """The identity of a statement: subject, relation and, where it has one, scope."""
+    """The identity of a statement: subject, relation and, where it has one, scope; ``id`` is the digest of the three.
+
+    The digest keeps them unique. An index over the texts themselves would refuse long ones on PostgreSQL.
+    """
 
     __tablename__ = "fact"
     id: str = Field(primary_key=True, max_length=64)
     subject: str = Field(max_length=500, index=True)
     relation: str = Field(max_length=100, index=True)
     scope: str = Field(default="", max_length=1000)
-    __table_args__ = (UniqueConstraint("subject", "relation", "scope"),)
 
 
 class EvidenceRow(Base, table=True):

@@ -6,6 +6,7 @@ after a crash at any instruction its name is either absent or complete. This mod
 
 from __future__ import annotations
 
+import math
 import os
 import secrets
 from collections.abc import Collection, Iterator, Mapping
@@ -15,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 TEMPORARY = ".part-"
+OLD = 3600.0
+"""Seconds after which a temporary file has no writer any more; no write of a few objects takes as long."""
 _SYNCS = 16
 """How many files are synced at a time."""
 
@@ -43,12 +46,15 @@ class Folder:
         Files are synced side by side, because a disk takes many at a time. A failure leaves no half of a file behind.
         """
         temporaries: dict[str, str] = {}
+        changed = os.stat(self.root).st_mtime if os.path.isdir(self.root) else math.inf
         touched = {os.path.join(self.root, os.path.dirname(name)) for name in (*files, *present)}
         try:
             for name, data in files.items():
                 touched |= _make_folder(Path(self.root, name).parent)
                 temporaries[name] = self._temporary(name)
                 _write(temporaries[name], data)
+            if temporaries:
+                self._sweep(changed, os.stat(next(iter(temporaries.values()))).st_mtime)
             _sync(temporaries.values())
             for name in files:
                 os.rename(temporaries[name], os.path.join(self.root, name))
@@ -58,6 +64,23 @@ class Folder:
                 with suppress(FileNotFoundError):
                     os.unlink(left)
         _sync(touched)
+
+    def _sweep(self, touched: float, now: float) -> None:
+        """Take away what killed writers left: temporary files older than an hour, looked for once an hour at most.
+
+        ``touched`` is when the root was last changed or swept, ``now`` the time of a file just written: the file
+        system's own clock decides. A folder that cannot be swept is no reason to refuse an object.
+        """
+        if now - touched < OLD:
+            return
+        with suppress(OSError):
+            os.utime(self.root)
+            for folder in _entries(self.root):
+                place = os.path.join(self.root, folder)
+                for file in _entries(place) if os.path.isdir(place) else ():
+                    path = os.path.join(place, file)
+                    if file.startswith(TEMPORARY) and now - os.stat(path).st_mtime > OLD:
+                        os.unlink(path)
 
     def _temporary(self, name: str) -> str:
         unique = f"{TEMPORARY}{os.getpid()}-{secrets.token_hex(8)}"

@@ -104,6 +104,30 @@ class CeleryQueue:
         self.app.close()
 
 
+def reached(settings: Settings, seconds: float = 2.0) -> str:
+    """The broker's URL without its password, after one connection to it that must come about within ``seconds``.
+
+    Raises :class:`BrokerAway`, and :class:`InvalidInput` for a broker that is not Redis or RabbitMQ.
+    """
+    app = celery_app(settings, Limits())
+    options = dict(app.conf.broker_transport_options or {})
+    if _scheme(settings.broker) in _REDIS:
+        options |= {"socket_connect_timeout": seconds, "socket_timeout": seconds}
+    with app.connection_for_write(connect_timeout=seconds, transport_options=options) as connection:
+        name = str(connection.as_uri())
+        try:
+            made = connection.transport.establish_connection()  # once: connect() would wait and try again
+            connection.transport.close_connection(made)
+        except (OperationalError, OSError, *connection.connection_errors, *connection.channel_errors) as error:
+            raise BrokerAway(
+                f"{name} does not answer: {error}",
+                remedy="Start the broker, or correct the `broker` setting (KVAULT_BROKER); queued runs are kept.",
+            ) from error
+        finally:
+            app.close()
+    return name
+
+
 def _scheme(broker: str) -> str:
     scheme = urlsplit(broker).scheme
     if scheme not in _REDIS | _AMQP:

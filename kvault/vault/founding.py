@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import shutil
 import time
 from collections.abc import Callable
@@ -11,8 +12,8 @@ from sqlmodel import select
 from kvault.checks.tables import ReportRow
 from kvault.clock import Clock
 from kvault.db import Database
-from kvault.errors import Conflict, KvaultError
-from kvault.history import audit, meta, publish
+from kvault.errors import Conflict, Damaged, KvaultError, NotFound
+from kvault.history import audit, graph, meta, publish, refs
 from kvault.history import fsck as checking
 from kvault.history.commits import CommitBody
 from kvault.history.snapshots import empty
@@ -100,14 +101,10 @@ def doctor(here: Surroundings) -> list[views.DoctorRow]:
     """What is missing or misconfigured, and how to mend it."""
     return [
         _look("database", lambda: _schema(here)),
-        _look("objects", lambda: f"{sum(1 for _ in here.store.iterate())} objects at {here.settings.objects_url}"),
+        _look("objects", lambda: _objects(here)),
         _look("base model", lambda: _base(here)),
         _space(here),
-        views.DoctorRow(
-            "queue",
-            True,
-            f"Celery over {here.settings.broker.partition('://')[0]}" if here.settings.broker else "embedded",
-        ),
+        _look("queue", lambda: _queue(here)),
     ]
 
 
@@ -121,6 +118,33 @@ def _look(name: str, look: Callable[[], str]) -> views.DoctorRow:
 def _schema(here: Surroundings) -> str:
     here.database.check_schema()
     return f"{here.database.dialect}, newest schema"
+
+
+def _objects(here: Surroundings) -> str:
+    """How many objects there are; raises where what the current version stands on is not among them."""
+    place = here.settings.objects_url
+    count = sum(1 for _ in here.store.iterate())
+    if not count:
+        raise NotFound(
+            f"there are no objects at {place}",
+            remedy="Put the folder back from a copy of the vault, or correct the `objects` setting.",
+        )
+    with here.database.reading() as session:
+        body = graph.read_body(session, refs.read(session, meta.read(session, meta.Meta.HEAD)).target)
+    missing = [digest for digest in (body.tree, body.ledger_root) if not here.store.has(digest)]
+    if missing:
+        raise Damaged(
+            f"{place} lacks what the current version stands on", remedy="Run `kvault fsck`; it names what is missing."
+        )
+    return f"{count} objects at {place}"
+
+
+def _queue(here: Surroundings) -> str:
+    """What carries runs to workers; raises where it does not answer."""
+    if not here.settings.broker:
+        return "embedded"
+    broker = importlib.import_module("kvault.runs.broker")  # Celery is loaded only where there is a broker
+    return f"Celery over {broker.reached(here.settings)}"
 
 
 def _base(here: Surroundings) -> str:

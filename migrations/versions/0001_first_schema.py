@@ -72,7 +72,6 @@ def upgrade() -> None:
         sa.Column("relation", sa.String(length=100), nullable=False),
         sa.Column("scope", sa.String(length=1000), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_fact"),
-        sa.UniqueConstraint("subject", "relation", "scope", name="uq_fact_subject_relation_scope"),
     )
     op.create_index("ix_fact_relation", "fact", ["relation"], unique=False)
     op.create_index("ix_fact_subject", "fact", ["subject"], unique=False)

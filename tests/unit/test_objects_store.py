@@ -261,3 +261,30 @@ def test_documents_are_canonical_json(store: ObjectStore) -> None:
     for data in (b"\xff", b"[1]", b"{"):
         with pytest.raises(ObjectDamaged, match="JSON"):
             store.get_document(store.put(data))
+
+
+def left_behind(folder: Path, digest: Digest, hours: float) -> Path:
+    """A temporary file beside an object, as a killed writer leaves it, so many hours old."""
+    path = path_of(folder, digest).parent / f"{TEMPORARY}1-{secrets.token_hex(8)}"
+    path.write_bytes(b"half of")
+    then = path.stat().st_mtime - hours * 3600
+    os.utime(path, (then, then))
+    return path
+
+
+def test_what_killed_writers_left_is_swept_once_it_is_old(tmp_path: Path) -> None:
+    store = ObjectStore.open(str(tmp_path))
+    digest = store.put(b"one")
+    old, young = left_behind(tmp_path, digest, 1.5), left_behind(tmp_path, digest, 0.5)
+    store.put(b"two")
+    assert old.exists(), "the folders are not looked through at each put"
+    hour_ago = tmp_path.stat().st_mtime - 3601
+    os.utime(tmp_path, (hour_ago, hour_ago))
+    store.put(b"three")
+    assert not old.exists()
+    assert young.exists()
+    assert [store.get(each) for each in map(sha256, (b"one", b"two", b"three"))] == [b"one", b"two", b"three"]
+    assert len(list(store.iterate())) == 3
+    again = left_behind(tmp_path, digest, 1.5)
+    store.put(b"four")
+    assert again.exists(), "a sweep counts for an hour"
