@@ -149,7 +149,7 @@ def _meaning(error: DatabaseError) -> KvaultError | None:
         return None
     if "locked" in text or "busy" in text:
         return DatabaseBusy("another process holds the database", remedy="Try again in a moment.")
-    if "full" in text or "No space" in text:
+    if "is full" in text or "No space" in text:
         return TryAgain("the disk is full; nothing was changed", remedy="Free some space, then try again.")
     if "unable to open" in text or "onnect" in text:
         return NotFound(f"the database cannot be reached: {text}", remedy="Check the `database` setting.")

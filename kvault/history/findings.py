@@ -31,6 +31,8 @@ class Code(StrEnum):
     REF_ROW = "ref-row"
     REFLOG_CHAIN = "reflog-chain"
     REFLOG_AUDIT = "reflog-audit"
+    ALIAS_PLAN = "alias-plan"
+    POLICY_ROW = "policy-row"
     LEASE = "lease"
     FENCE = "fence"
     HEAD = "head"

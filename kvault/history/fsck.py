@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import StrEnum
+from types import MappingProxyType
 
 from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session, col, func, select
@@ -39,11 +40,13 @@ class Level(StrEnum):
 def fsck(
     session: Session, store: ObjectStore, *, now: int, level: Level = Level.FULL,
     verify_batch: VerifyBatch | None = None, also_needed: Iterable[tuple[Digest, str]] = (),
+    further: Mapping[str, Iterator[Finding]] = MappingProxyType({}),
 ) -> Checkup:  # fmt: skip
     """Check the vault in a reading session; damage is found, never raised.
 
     ``verify_batch`` works a sealed batch out again; ``also_needed`` names objects of other floors (reports, suites)
-    with what needs them. Objects that are damaged name every commit that needs them.
+    with what needs them; ``further`` are the checks of rows that other floors own, by name. Objects that are damaged
+    name every commit that needs them.
     """
     found: list[Finding] = []
     _take(found, "audit chain", fsck_refs.audit_chain(session))
@@ -59,7 +62,7 @@ def fsck(
         checks |= _deep(session, needs, present, commits)
         if verify_batch is not None:
             checks["sealed batches"] = fsck_ledger.sealed_batches(session, verify_batch)
-    for name, check in checks.items():
+    for name, check in {**checks, **further}.items():
         _take(found, name, check)
     targets = tuple(sorted({CommitId(target) for target in session.exec(select(RefRow.target))} & set(commits)))
     checked = {"commits": len(commits), "refs": len(targets), "objects": len(present), "audit rows": audited}
@@ -84,7 +87,7 @@ def _shallow(
     """What the rows say, and whether everything that is needed is there."""
     return {
         "edges": fsck_commits.edges(session, commits),
-        "packs": fsck_commits.packs(session, commits),
+        "packs": fsck_commits.packs(session, commits, needs),
         "runs": fsck_commits.runs(commits),
         "batches": fsck_commits.batches(session, commits),
         "objects": fsck_objects.needed_objects(needs, present),

@@ -10,8 +10,10 @@ from sqlmodel import Session, col, select
 from kvault.history import graph
 from kvault.history.commits import CommitBody, CommitDamaged, commit_id, decode
 from kvault.history.findings import Code, Finding
+from kvault.history.needs import Needs
 from kvault.history.publish import Pack
 from kvault.history.tables import CommitRow, PackRow, ParentRow
+from kvault.history.trees import Tree
 from kvault.ids import CommitId
 from kvault.ledger.tables import BatchRow
 
@@ -55,14 +57,36 @@ def edges(session: Session, commits: Mapping[CommitId, CommitBody]) -> Iterator[
         yield Finding(Code.CYCLE, cycle[0], f"commits descend from themselves: {names}")
 
 
-def packs(session: Session, commits: Mapping[CommitId, CommitBody]) -> Iterator[Finding]:
-    """The rows of what is kept beside commits."""
+def packs(session: Session, commits: Mapping[CommitId, CommitBody], needs: Needs) -> Iterator[Finding]:
+    """The rows of what is kept beside commits; a commit that solved its weights anew has its delta."""
     known = {pack.value for pack in Pack}
+    held: set[str] = set()
     for row in session.exec(select(PackRow)):
         if row.kind not in known:
             yield Finding(Code.PACK_ROW, row.digest, f"{row.kind!r} is no kind of pack", f"commit {row.commit_id[:12]}")
         if row.commit_id not in commits:
             yield Finding(Code.PACK_ROW, row.digest, "it belongs to no sound commit", f"commit {row.commit_id[:12]}")
+        if row.kind == Pack.DELTA:
+            held.add(row.commit_id)
+    for name, body in sorted(commits.items()):
+        parent = commits.get(body.parents[0]) if body.parents else None
+        old = None if parent is None else needs.trees.get(parent.tree)
+        new = needs.trees.get(body.tree)
+        if name not in held and old and new and _has_delta(old, new):
+            message = "its weights differ from its parent's, and its delta's row is gone"
+            yield Finding(Code.PACK_ROW, name, message, f"commit {name[:12]}")
+
+
+def _has_delta(old: Tree, new: Tree) -> bool:
+    """Whether a delta was stored from ``old`` to ``new``: weights that differ and are surely of one recipe.
+
+    A version solves its weights under one recipe, beside those of its memories; so of two versions that both have
+    solved weights, the recipe is the same where one's recipes are among the other's.
+    """
+    if old.tensors == new.tensors:
+        return False
+    before, after = set(old.recipes), set(new.recipes)
+    return not (old.tensors and new.tensors) or before <= after or after <= before
 
 
 def runs(commits: Mapping[CommitId, CommitBody]) -> Iterator[Finding]:

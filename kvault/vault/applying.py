@@ -25,6 +25,7 @@ from kvault.ledger import batches
 from kvault.ledger.store import Entry, load_entries, revisions_of
 from kvault.objects import fanout
 from kvault.runs.context import RunContext
+from kvault.runs.verifying import HOLDER
 from kvault.vault import groups as grouping
 from kvault.vault.groups import Group
 from kvault.vault.modelling import EditorFixed, Known, Made, Modelling, known_to_base
@@ -72,7 +73,7 @@ class Applier:
 
     @contextmanager
     def _leased(self, context: RunContext, branch: str) -> Iterator[leases.Lease]:
-        holder = f"run {context.id}"
+        holder = f"{HOLDER}{context.id}"
         with context.publishing() as session:
             lease = leases.acquire(session, branch, holder, self.here.clock.now(), LEASE)
         try:

@@ -23,6 +23,8 @@ from kvault.ledger.batches import verify_sealed
 from kvault.lm.source import fingerprint, resolve, verify
 from kvault.objects import fanout
 from kvault.objects.store import ObjectStore
+from kvault.promotion import verifying as promotions
+from kvault.runs import verifying as runs
 from kvault.settings import CONFIG, Settings, write
 from kvault.vault import views
 from kvault.vault.surroundings import Surroundings
@@ -88,6 +90,11 @@ def fsck(here: Surroundings, *, level: str, rebuild: checking.Materialise | None
             level=checking.Level(level),
             verify_batch=verify_sealed,
             also_needed=reports,
+            further={
+                "aliases": promotions.aliases(session),
+                "policies": promotions.policies(session),
+                "lease holders": runs.lease_holders(session, here.clock.now()),
+            },
         )
     if rebuild:
         checkup = checking.materialised(checkup, rebuild, progress)

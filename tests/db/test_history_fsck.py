@@ -206,6 +206,7 @@ ROWS: dict[str, tuple[str, Code]] = {
     "parent position": (f"UPDATE commit_parent SET position = 1 WHERE child = {COMMIT}", Code.PARENT_ROWS),
     "pack kind": (f"UPDATE commit_pack SET kind = 'x' WHERE commit_id = {COMMIT}", Code.PACK_ROW),
     "pack digest": (f"UPDATE commit_pack SET digest = {FLIP.format('digest')}", Code.OBJECT_MISSING),
+    "pack gone": (f"DELETE FROM commit_pack WHERE commit_id = {COMMIT}", Code.PACK_ROW),
     "pack commit": (f"UPDATE commit_pack SET commit_id = 'x' WHERE commit_id = {COMMIT}", Code.PACK_ROW),
     "record digest": (f"UPDATE record SET digest = {FLIP.format('digest')}", Code.OBJECT_MISSING),
     "record recipe": (f"UPDATE record SET recipe = {FLIP.format('recipe')}", Code.RECORD_ROW),
@@ -327,7 +328,8 @@ def test_a_ledger_that_its_batch_does_not_explain_is_named(world: Sound) -> None
     other = fanout.update(world.store, body.ledger_root, {name("a fact"): name("a revision")})
     forged = replace(body, ledger_root=other, message="forged")
     with trial(world) as session:
-        insert_commit(session, forged, BatchId(str(read_row(session, world.commits[2]).batch_id)))
+        packs = {Pack.DELTA: the_delta(world)}
+        insert_commit(session, forged, BatchId(str(read_row(session, world.commits[2]).batch_id)), packs)
         found = [each.code for each in inspect(world, session).findings if forged.id == each.object]
     assert found == [Code.LEDGER_BATCH]
 
