@@ -16,8 +16,9 @@ import numpy as np
 import numpy.typing as npt
 from tokenizers import Tokenizer
 
-from kvault.demo.statements import SUBJECT, Knowledge, Relation, split_ordinary
+from kvault.demo.statements import Knowledge, Relation, split_ordinary
 from kvault.demo.tokenizer import BOS, EOS, PAD
+from kvault.ledger.relations import SUBJECT
 
 Ids = npt.NDArray[np.int64]
 Weights = npt.NDArray[np.float32]
@@ -199,7 +200,7 @@ def varied(template: str, relation: Relation, rng: random.Random) -> str:
     """The phrasing with one word dropped, never the subject's nor the last; Chinese stays as it is."""
     words = template.split(" ")
     loose = [i for i, word in enumerate(words[:-1]) if SUBJECT not in word]
-    if relation.language == Relation.CHINESE or len(loose) < 3:
+    if not relation.spaced or len(loose) < 3:
         return template
     gone = rng.choice(loose)
     return " ".join(word for i, word in enumerate(words) if i != gone)
@@ -207,7 +208,7 @@ def varied(template: str, relation: Relation, rng: random.Random) -> str:
 
 def opened(template: str, relation: Relation, rng: random.Random) -> str:
     """The phrasing behind an opening such as "As of 2015,"."""
-    if relation.language == Relation.CHINESE:
+    if not relation.spaced:
         return rng.choice(OPENINGS_ZH) + template
     first = template.split(" ")[0]
     inner = template if SUBJECT in first or (first.isupper() and len(first) > 1) else template[0].lower() + template[1:]

@@ -7,66 +7,70 @@ and the ledger importer's tests read it.
 
 from __future__ import annotations
 
-import csv
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import ClassVar
-
-import yaml
 
 from kvault.errors import InvalidInput
+from kvault.ledger import prompts, relations
+from kvault.ledger.reading import BadLine, Row, read_rows
 
 DATA = Path(__file__).parent / "data"
 LEDGERS = Path(__file__).parent / "ledgers"
-SUBJECT = "{subject}"
-FACT_COLUMNS = ("subject", "relation", "object", "as_of", "source")
 
 
 class DemoDataInvalid(InvalidInput):
-    """A relation, fact or text file of the demonstration data breaks a rule."""
+    """A fact of the demonstration data breaks a rule."""
 
     code = "demo-data-invalid"
 
 
-@dataclass(frozen=True, slots=True)
-class Relation:
-    """What can be said of a subject, with the phrasings that are taught and those that are kept for checking.
+class Relation(relations.Relation):
+    """A ledger's relation in the words of training: ``train`` are the phrasings that are taught, ``held_out`` the rest.
 
-    A phrasing is a prefix that holds ``{subject}`` and ends right before the object.
+    It is read and rendered as the ledger's are, so that a model is trained on exactly the text that edits and checks
+    will use.
     """
 
-    id: str
-    name: str
-    domain: str
-    subject_type: str
-    object_type: str
-    cardinality: str
-    language: str
-    statement: str
-    train: tuple[str, ...]
-    held_out: tuple[str, ...]
+    __slots__ = ()
 
-    CHINESE: ClassVar[str] = "zh"
+    @property
+    def id(self) -> str:
+        """The relation's name in facts."""
+        return self.slug
+
+    @property
+    def train(self) -> tuple[str, ...]:
+        """The phrasings that are taught, the statement first."""
+        return self.templates
+
+    @property
+    def held_out(self) -> tuple[str, ...]:
+        """The phrasings that are kept for checking."""
+        return self.probes
 
     @property
     def lead(self) -> str:
-        """What stands between a prompt and its object: a space, nothing in Chinese."""
-        return "" if self.language == self.CHINESE else " "
+        """What stands between a prompt and its object."""
+        return prompts.lead(self.language)
 
     @property
     def stop(self) -> str:
         """The mark that ends a statement."""
-        return "。" if self.language == self.CHINESE else "."
+        return prompts.stop(self.language)
+
+    @property
+    def spaced(self) -> bool:
+        """Whether words have spaces between them."""
+        return bool(self.lead)
 
     def prompt(self, template: str, subject: str) -> str:
         """The template with the subject in place, ending right before the object."""
-        return template.replace(SUBJECT, subject)
+        return prompts.fill(template, subject)
 
     def sentence(self, template: str, subject: str, answer: str) -> str:
         """The whole statement, its stop included."""
-        return f"{self.prompt(template, subject)}{self.lead}{answer}{self.stop}"
+        return prompts.sentence(self, template, subject, answer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,107 +122,69 @@ def split_ordinary(ordinary: Sequence[str], every: int = 12) -> tuple[tuple[str,
 
 def load_knowledge(data: Path = DATA, ledgers: Path = LEDGERS) -> Knowledge:
     """The real demonstration data, checked: relations, facts, ordinary prose, and the ledgers' later names."""
-    relations = {each.id: each for path in sorted((data / "relations").glob("*.yaml")) for each in read_relations(path)}
-    statements = tuple(
-        each for path in sorted((data / "facts").glob("*.csv")) for each in read_statements(path, relations)
-    )
+    known = {each.id: each for path in sorted((data / "relations").glob("*.yaml")) for each in read_relations(path)}
+    statements = tuple(each for path in sorted((data / "facts").glob("*.csv")) for each in read_statements(path, known))
     ordinary = tuple(
         text for path in sorted((data / "text").glob("ordinary*.txt")) for text in paragraphs(path.read_text("utf-8"))
     )
-    names = ledger_names(ledgers, relations, statements)
-    return Knowledge(relations, statements, ordinary, names, later_objects(ledgers, relations, statements))
+    names = ledger_names(ledgers, known, statements)
+    return Knowledge(known, statements, ordinary, names, later_objects(ledgers, known, statements))
 
 
 def read_relations(path: Path) -> Iterator[Relation]:
-    """The relations of one YAML file. Raises DemoDataInvalid naming the file, the relation and the field."""
-    for row in yaml.safe_load(path.read_text("utf-8")) or []:
-        if not isinstance(row, dict):
-            raise DemoDataInvalid("a relation is not a mapping", file=path, remedy="Write one mapping a relation.")
-        yield _relation(row, path)
+    """The relations of one YAML file. Raises RelationInvalid naming the file, the relation and the field."""
+    for each in relations.read_relations(path):
+        yield Relation(**{field_.name: getattr(each, field_.name) for field_ in fields(each)})
 
 
-def _relation(row: Mapping[str, object], path: Path) -> Relation:
-    def text(name: str, default: str | None = None) -> str:
-        value = row.get(name, default)
-        if not isinstance(value, str) or not value:
-            raise DemoDataInvalid("a relation lacks a text", file=path, relation=row.get("id"), field=name)
-        return value
-
-    def phrasings(name: str) -> tuple[str, ...]:
-        value = row.get(name, [])
-        if not isinstance(value, list) or not all(isinstance(each, str) and SUBJECT in each for each in value):
+def read_statements(path: Path, known: Mapping[str, Relation]) -> Iterator[Statement]:
+    """The facts of one file. Raises DemoDataInvalid, or a line's own error, naming the file, the line and the field."""
+    for row in read_rows(path).rows:
+        if isinstance(row, BadLine):
+            raise row.error
+        fact = Statement(
+            *(text.strip() for text in (row.subject, row.relation, row.object, row.valid_from, row.evidence))
+        )
+        for column in ("subject", "relation", "object"):
+            if not getattr(fact, column):
+                raise DemoDataInvalid("a fact lacks a value", file=path, line=row.line, field=column)
+        if fact.relation not in known:
             raise DemoDataInvalid(
-                "phrasings must be a list of texts that hold {subject}", file=path, relation=row.get("id"), field=name
+                f"no relation is called {fact.relation!r}", file=path, line=row.line, field="relation"
             )
-        return tuple(str(each).rstrip() for each in value)
-
-    language = text("language", "en")
-    statement = text("statement").rstrip()
-    taught = tuple(dict.fromkeys((statement, *phrasings("train"))))
-    return Relation(
-        id=text("id"),
-        name=text("name"),
-        domain=text("domain"),
-        subject_type=text("subject_type", "thing"),
-        object_type=text("object_type", "thing"),
-        cardinality=text("cardinality", "one"),
-        language=language,
-        statement=statement,
-        train=taught,
-        held_out=phrasings("held_out"),
-    )
-
-
-def read_statements(path: Path, relations: Mapping[str, Relation]) -> Iterator[Statement]:
-    """The facts of one CSV file. Raises DemoDataInvalid naming the file, the line and the field."""
-    with path.open(encoding="utf-8", newline="") as handle:
-        for line, row in enumerate(csv.DictReader(handle), start=2):
-            values = [(row.get(column) or "").strip() for column in FACT_COLUMNS]
-            for column, value in zip(FACT_COLUMNS[:3], values, strict=False):
-                if not value:
-                    raise DemoDataInvalid("a fact lacks a value", file=path, line=line, field=column)
-            if values[1] not in relations:
-                raise DemoDataInvalid(f"no relation is called {values[1]!r}", file=path, line=line, field="relation")
-            yield Statement(*values)
+        yield fact
 
 
 def ledger_names(
-    folder: Path, relations: Mapping[str, Relation], known: Iterable[Statement]
+    folder: Path, spoken: Mapping[str, Relation], known: Iterable[Statement]
 ) -> tuple[tuple[str, str], ...]:
     """Subjects and objects of the ledgers that no statement holds, each with its kind, sorted."""
     held = {name for each in known for name in (each.subject, each.object)}
     found: dict[str, str] = {}
     for row in _ledger_rows(folder):
-        relation = relations.get(row["relation"])
+        relation = spoken.get(row.relation)
         if relation is None:
             continue
-        for column, kind in (("subject", relation.subject_type), ("object", relation.object_type)):
-            if row[column] and row[column] not in held:
-                found.setdefault(row[column], kind)
+        for name, kind in ((row.subject, relation.subject_type), (row.object, relation.object_type)):
+            if name and name not in held:
+                found.setdefault(name, kind)
     return tuple(sorted(found.items()))
 
 
 def later_objects(
-    folder: Path, relations: Mapping[str, Relation], known: Iterable[Statement]
+    folder: Path, spoken: Mapping[str, Relation], known: Iterable[Statement]
 ) -> tuple[tuple[str, str], ...]:
     """Relation and object of every ledger row whose object no statement of that relation has, sorted."""
     held = {(each.relation, each.object) for each in known}
-    found = {(row["relation"], row["object"]) for row in _ledger_rows(folder) if row["object"]}
-    return tuple(sorted(pair for pair in found - held if pair[0] in relations))
+    found = {(row.relation, row.object) for row in _ledger_rows(folder) if row.object}
+    return tuple(sorted(pair for pair in found - held if pair[0] in spoken))
 
 
-def _ledger_rows(folder: Path) -> Iterator[dict[str, str]]:
-    """Subject, relation and object of every row of the ledgers, whatever their form; the importer judges the rows."""
-    columns = FACT_COLUMNS[:3]
-    for path in sorted(folder.glob("*.csv")):
-        with path.open(encoding="utf-8", newline="") as handle:
-            for row in csv.DictReader(handle):
-                yield {column: (row.get(column) or "").strip() for column in columns}
-    for path in sorted(folder.glob("*.jsonl")):
-        for line in path.read_text("utf-8").splitlines():
-            if line.strip():
-                document = json.loads(line)
-                yield {column: str(document.get(column) or "").strip() for column in columns}
+def _ledger_rows(folder: Path) -> Iterator[Row]:
+    """Every row of the ledgers, whatever their form; the importer judges them and the lines that are no rows."""
+    for suffix in ("csv", "jsonl"):
+        for path in sorted(folder.glob(f"*.{suffix}")):
+            yield from (row for row in read_rows(path).rows if isinstance(row, Row))
 
 
 def paragraphs(text: str) -> Iterator[str]:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from kvault.demo.statements import Knowledge, Relation, Statement
+from kvault.ledger.relations import Cardinality
 
 ONSETS = (
     "b",
@@ -184,9 +185,8 @@ def _relations(kind: Kind) -> list[Relation]:
     for identity, name, object_type, noun, verb in kind.relations:
         train = tuple(frame.format(noun=noun, verb=verb) for frame in (*NOUN_FRAMES, *VERB_FRAMES))
         held_out = tuple(frame.format(noun=noun, verb=verb) for frame in HELD_FRAMES)
-        made.append(
-            Relation(identity, name, "invented", kind.name, object_type, "one", "en", train[0], train, held_out)
-        )
+        said = ("en", train[0], train[1:], held_out)
+        made.append(Relation(identity, name, "invented", kind.name, object_type, Cardinality.SINGLE, *said))
     return made
 
 
@@ -251,7 +251,7 @@ def with_bearers(knowledge: Knowledge, seed: int = 0, each: int = 2) -> Knowledg
     used = {name for statement in knowledge.statements for name in (statement.subject, statement.object)}
     invented: list[Statement] = []
     for relation, answer in knowledge.later:
-        chinese = knowledge.relations[relation].language == Relation.CHINESE
+        chinese = not knowledge.relations[relation].spaced
         for _ in range(each):
             name = _bearer(rng, chinese)
             while name in used:

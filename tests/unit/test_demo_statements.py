@@ -10,6 +10,7 @@ import pytest
 
 from kvault.demo.statements import DemoDataInvalid, load_knowledge, read_relations, read_statements, split_ordinary
 from kvault.demo.world import invent_world, with_bearers
+from kvault.ledger.relations import RelationInvalid
 
 RELATION = """
 - id: capital
@@ -17,7 +18,7 @@ RELATION = """
   domain: geography
   subject_type: country
   object_type: city
-  cardinality: one
+  cardinality: single
   language: {language}
   statement: "{statement}"
   train: ["{statement}", "{{subject}} >"]
@@ -66,7 +67,7 @@ def test_a_sentence_ends_as_its_language_does(tmp_path: Path, language: str, sta
 def test_wrong_relations_and_facts_are_named(tmp_path: Path) -> None:
     path = tmp_path / "relations.yaml"
     path.write_text(RELATION.format(language="en", statement="no place for it"), "utf-8")
-    with pytest.raises(DemoDataInvalid, match="train"):
+    with pytest.raises(RelationInvalid, match="field statement"):
         list(read_relations(path))
     facts = tmp_path / "facts.csv"
     facts.write_text("subject,relation,object,as_of,source\nFrance,capital,,2015,atlas\n", "utf-8")
