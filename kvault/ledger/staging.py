@@ -231,7 +231,8 @@ def _refuse_against(request: Request, revision: Revision, current: Held, standin
     if revision.valid_from is None:
         if request.action is not Action.ADD and _waits(current):
             remedy = remedies.give_a_day(request.fact, held)
-            raise _contradiction(request, revision, current, "a change without a day meets a staged one", remedy)
+            message = "a change without a day meets a staged one"
+            raise _contradiction(request, revision, current, message, remedy, field="valid_from")
         return
     _refuse_before(request, revision, revision.valid_from, standing)
     if held.valid_to is not None and revision.valid_from < held.valid_to and revision.object != held.object:
@@ -265,11 +266,13 @@ def _waits(held: Held) -> bool:
     return held.staged and not held.revision.baseline
 
 
-def _contradiction(request: Request, revision: Revision, held: Held, message: str, remedy: str) -> Contradiction:
+def _contradiction(
+    request: Request, revision: Revision, held: Held, message: str, remedy: str, *, field: str = "object"
+) -> Contradiction:
     return Contradiction(
         f"{request.fact}: {message}",
         (side(request.fact, held.revision, held.origin), side(request.fact, revision, request.origin)),
-        field="object",
+        field=field,
         remedy=remedy,
     )
 

@@ -31,7 +31,7 @@ from kvault.ids import Digest, sha256
 FIGURES = (*(kind.value for kind in Kind), FACT_TEXT, GENERAL_TEXT)
 TEXT_LIMIT = 100_000
 NO_VERSION = "the alias points to no version that has this figure"
-UNDECIDED = "compared with the alias's version by `kvault promote` (see it with --dry-run)"
+UNDECIDED = "undecided before `kvault promote --dry-run`"
 
 DEFAULT = """\
 # What a version must show before this alias may point to it. Figures are percent; `optional` ones are
