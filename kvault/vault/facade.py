@@ -139,7 +139,8 @@ class Vault:
     ) -> list[views.ImportView]:
         """Stage the rows of several files together; with ``strict``, of all of them or of none."""
         options = importing.ImportOptions(dry_run, strict, baseline)
-        unstaging.take_up(self.here, self.head())
+        if not dry_run:
+            unstaging.take_up(self.here, self.head())
         return ledgering.import_files(self.here, self.head(), [Path(file) for file in files], options)
 
     def add(
