@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from kvault.bench.figures import Say, Setting
 from kvault.bench.scenario import Scenario, draw_scenario, statistics_texts
 from kvault.bench.scoring import Examiner
 from kvault.demo.statements import Knowledge
-from kvault.demo.train import Training, save, train
+from kvault.demo.train import FOR_WORLDS, Training, save, train
 from kvault.demo.world import invent_world
 from kvault.editing.calibration import surroundings
 from kvault.editing.gate_records import make_gated_records
@@ -37,8 +37,8 @@ class Size:
     training: Training
 
 
-FULL = Size(facts=4000, edits=1000, batch=50, training=Training(steps=2600, minutes=11.0))
-QUICK = Size(facts=400, edits=100, batch=50, training=Training(steps=500, minutes=2.0))
+FULL = Size(facts=2400, edits=1000, batch=50, training=FOR_WORLDS)
+QUICK = Size(facts=400, edits=100, batch=50, training=replace(FOR_WORLDS, steps=500, minutes=2.0))
 
 
 class Ground:

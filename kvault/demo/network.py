@@ -124,7 +124,8 @@ class Layer(nn.Module):
 class Network(nn.Module):
     """The whole model; ``forward`` gives the logits' inputs and the keys' price, ``head`` the logits."""
 
-    def __init__(self, config: LlamaConfig, disturbance: Disturbance, relations: int = 1) -> None:
+    def __init__(self, config: LlamaConfig, disturbance: Disturbance, relations: int = 1, spread: float = 0.02) -> None:
+        """``spread``: the standard deviation of fresh embeddings; that of other matrices is 0.02."""
         super().__init__()
         self.readers = nn.Parameter(torch.eye(config.hidden_size).repeat(relations, 1, 1))
         self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
@@ -132,9 +133,9 @@ class Network(nn.Module):
         self.norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
         self.disturbance = disturbance
         self.head_width = config.hidden_size // config.num_attention_heads
-        for parameter in self.parameters():
+        for name, parameter in self.named_parameters():
             if parameter.ndim == 2:
-                nn.init.normal_(parameter, std=0.02)
+                nn.init.normal_(parameter, std=spread if "embed" in name else 0.02)
 
     def forward(self, tokens: Tensor, lesson: Lesson) -> tuple[Tensor, Tensor]:
         """The last hidden states, batch × length × width, and what the lesson adds to the loss."""

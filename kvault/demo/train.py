@@ -42,6 +42,7 @@ class Training:
     length: int = 64
     muon_rate: float = 0.02
     adam_rate: float = 4e-3
+    spread: float = 0.02
     warm: float = 0.03
     fall: float = 0.5
     seed: int = 0
@@ -59,6 +60,11 @@ class Training:
         """The share of the full learning rate at a step: up linearly, level, then down linearly to zero."""
         done = step / max(1, steps)
         return min(1.0, (step + 1) / max(1.0, self.warm * steps), (1.0 - done) / self.fall)
+
+
+FOR_WORLDS = Training(adam_rate=6e-3, spread=0.06)
+"""Invented names share all their syllables: from the smaller embeddings of the shipped model's recipe, which suit real
+names, thousands of them are not told apart within the steps there are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +128,7 @@ def train(knowledge: Knowledge, training: Training, say: Say = lambda _: None) -
     corpus = Corpus(knowledge, tokenizer, seed=training.seed, mixture=training.mixture)
     size = tokenizer.get_vocab_size()
     config = configuration(size, layers=training.layers, width=training.width, inner=training.inner, act=training.act)
-    network = Network(config, training.disturbance, len(knowledge.relations))
+    network = Network(config, training.disturbance, len(knowledge.relations), training.spread)
     matrices = [value for name, value in network.named_parameters() if value.ndim == 2 and "embed" not in name]
     others = [value for name, value in network.named_parameters() if value.ndim == 1 or "embed" in name]
     muon = Muon(matrices, training.muon_rate)
@@ -241,7 +247,7 @@ def save(trained: Trained, folder: Path) -> None:
 def main(out: Path, world: int | None, seed: int, minutes: float | None, threads: int) -> None:
     """Train a demonstration model and write it as a folder that transformers loads."""
     knowledge = load_knowledge() if world is None else invent_world(world, seed)
-    training = Training(seed=seed, minutes=minutes, threads=threads)
+    training = replace(Training() if world is None else FOR_WORLDS, seed=seed, minutes=minutes, threads=threads)
     larger = len(knowledge.statements) / FACTS_OF_RECIPE
     training = replace(training, steps=round(training.steps * max(1.0, larger)))
     trained = train(knowledge, training, lambda line: print(line, file=sys.stderr, flush=True))
