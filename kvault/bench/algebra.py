@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -78,21 +78,34 @@ def batch_seconds(ground: Ground) -> list[Figure]:
 
 
 def batch_bytes(ground: Ground) -> list[Figure]:
-    """Records and delta of one batch of different subjects against twice the bytes of their keys and values."""
+    """Records and delta of one batch against twice the bytes of their keys and values: new facts, then amended ones."""
     recipe = _recipe(ground)
     solver = solver_of(ground, recipe)
-    records = ground.ridge_records[: ground.size.batch]
-    _, delta = ridge.update(solver, ridge.solve(solver, []), records)
+    edits = ground.scenario.batches(ground.size.batch)[0]
+    records = make_records(ground.lm, recipe, ground.scenario.requests(edits))
+    state, delta = ridge.update(solver, ridge.solve(solver, []), records)
+    back = [replace(edit, new=edit.old) for edit in edits]
+    amended = make_records(ground.lm, recipe, ground.scenario.requests(back))
+    _, second = ridge.update(solver, state, amended, remove=[record.id for record in records])
+    return [*_bytes(ground, "new", records, delta, len(edits)), *_bytes(ground, "amended", amended, second, len(edits))]
+
+
+def _bytes(ground: Ground, name: str, records: Sequence[Record], delta: ridge.Delta, facts: int) -> list[Figure]:
+    layers = _recipe(ground).layers
     size = sum(len(record.to_bytes()) for record in records) + len(delta_bytes(delta))
-    d_out, d_in = ground.lm.down(recipe.layers[0]).shape
-    bound = 2 * (d_in + d_out) * 4 * len(records) * len(recipe.layers)
-    dense = d_in * d_out * 4 * len(recipe.layers)
+    d_out, d_in = ground.lm.down(layers[0]).shape
+    bound = 2 * (d_in + d_out) * 4 * facts * len(layers)
+    dense = d_in * d_out * 4 * len(layers)
     return [
-        Figure("objects: bytes", float(size), "bytes", len(records)),
+        Figure(f"objects of {name} facts: bytes", float(size), "bytes", facts),
         Figure(
-            "objects: against 2 (d_in + d_out) x 4 x facts x layers", size / bound, "x", len(records), at_most(1.05)
+            f"objects of {name} facts: against 2 (d_in + d_out) x 4 x facts x layers",
+            size / bound,
+            "x",
+            facts,
+            at_most(1.05),
         ),
-        Figure("objects: against the dense delta", size / dense, "x", len(records)),
+        Figure(f"objects of {name} facts: against the dense delta", size / dense, "x", facts),
     ]
 
 

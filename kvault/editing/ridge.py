@@ -26,6 +26,8 @@ from kvault.ids import RecordId
 
 Float32 = npt.NDArray[np.float32]
 COLLIDING = 0.95
+NEGLIGIBLE = 1e-7
+"""Singular values below this share of the largest are what rounding to float32 leaves."""
 
 
 class RecordOfAnotherRecipe(InvalidInput):
@@ -230,10 +232,16 @@ def _own(solution: Solution, chosen: Sequence[int]) -> tuple[Float64, Float64]:
 
 
 def _thin(left: Float64, right: Float64) -> tuple[Float32, Float32]:
-    """Factors of the same product with no more columns than the product has rows."""
-    if left.shape[1] > min(left.shape[0], right.shape[0]):
-        q, r = np.linalg.qr(left)
-        left, right = q, right @ r.T
+    """Factors of the same product with no more columns than its rank, to what float32 can tell.
+
+    A record that replaces another of the same subject has (nearly) its key: together they change one direction only.
+    """
+    q_left, r_left = np.linalg.qr(left)
+    q_right, r_right = np.linalg.qr(right)
+    u, sizes, v = np.linalg.svd(r_left @ r_right.T)
+    kept = int((sizes > NEGLIGIBLE * sizes.max(initial=0.0)).sum())
+    roots = np.sqrt(sizes[:kept])
+    left, right = q_left @ (u[:, :kept] * roots), q_right @ (v[:kept].T * roots)
     return left.astype(np.float32), np.ascontiguousarray(right, dtype=np.float32)
 
 

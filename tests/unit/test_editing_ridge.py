@@ -158,6 +158,18 @@ def test_a_delta_is_the_difference_and_thin(common: int, gone: int, new: int) ->
         np.testing.assert_allclose(left @ right.T, difference, rtol=0, atol=1e-5)
 
 
+def test_records_that_replace_others_of_the_same_keys_cost_one_direction_each() -> None:
+    solver = _solver()
+    old = _records(solver.recipe, 5)
+    new = []
+    for record, other in zip(old[:3], _records(solver.recipe, 3, seed=1), strict=True):
+        targets = {layer: other.target(layer) for layer in solver.recipe.layers}
+        tensors = layer_tensors({layer: record.key(layer) for layer in solver.recipe.layers}, targets)
+        new.append(Record(BASE, solver.recipe.id, other.group, record.subject, tensors, {}))
+    _, delta = ridge.update(solver, ridge.solve(solver, old), new, remove=[record.id for record in old[:3]])
+    assert {left.shape[1] for left, _ in delta.factors.values()} == {3}
+
+
 def test_certificates_are_what_they_say() -> None:
     solver = _solver()
     state = ridge.solve(solver, _records(solver.recipe, 6))
