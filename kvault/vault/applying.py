@@ -34,8 +34,6 @@ from kvault.vault.work import Work
 
 LEASE = 600_000_000
 """How long a branch is leased for, in microseconds; renewed before publishing."""
-CHUNK = 16
-"""How many records are made before they are stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,11 +209,11 @@ class Applier:
             known = grouping.known_records(session, plan.groups)
         made = Made({known[key]: g.recipe for g in plan.groups if (key := (g.recipe, g.digest)) in known}, [])
         missing = [group for group in plan.groups if (group.recipe, group.digest) not in known]
-        done = 0
+        done, at_once = 0, self.modelling.at_once if missing else 1
         for recipe in sorted({group.recipe for group in missing}):
             mine = sorted((group for group in missing if group.recipe == recipe), key=lambda group: group.digest)
-            for first in range(0, len(mine), CHUNK):
-                part = mine[first : first + CHUNK]
+            for first in range(0, len(mine), at_once):
+                part = mine[first : first + at_once]
                 begun = done
 
                 def tell(inner: int, begun: int = begun) -> None:

@@ -125,6 +125,11 @@ class Modelling:
             self._crew = Crew(self.lm)
         return self._crew
 
+    @property
+    def at_once(self) -> int:
+        """How many records are made before they are stored: a part for each hand of the crew."""
+        return PART * self.crew.hands
+
     # -- recipes ---------------------------------------------------------------------------------------------------
 
     def recipe(self, name: RecipeId) -> Recipe:
