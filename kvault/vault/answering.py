@@ -33,6 +33,7 @@ from kvault.vault import asking, checking, exporting, views, working
 from kvault.vault.applying import Applier
 from kvault.vault.ledgering import LedgerAt
 from kvault.vault.modelling import Modelling
+from kvault.vault.past import Past
 from kvault.vault.surroundings import Remembering, Surroundings
 from kvault.vault.work import Work
 
@@ -54,6 +55,11 @@ class Answering:
         """The verbs of a vault; the model itself is loaded when it is first asked."""
         modelling = Modelling(here)
         return Answering(here, modelling, checking.Checker(here, modelling))
+
+    @property
+    def past(self) -> Past:
+        """The verbs that ask the past."""
+        return Past(self.modelling)
 
     # -- making versions -------------------------------------------------------------------------------------------
 

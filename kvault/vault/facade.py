@@ -27,7 +27,7 @@ from kvault.ledger.values import Action
 from kvault.objects.store import ObjectStore
 from kvault.runs.execute import Executor
 from kvault.settings import Settings
-from kvault.vault import ledgering, recounting, referring, unstaging, views, working
+from kvault.vault import ledgering, recounting, referring, unstaging, views, views_asking, working
 from kvault.vault.surroundings import Surroundings
 
 if TYPE_CHECKING:
@@ -300,6 +300,18 @@ class Vault:
         """What a version answers to several prompts."""
         commit = None if at == "base" else self.resolve(at)
         return self.answering.ask(prompts_, at, commit, max_tokens)
+
+    def timeline(
+        self,
+        prompt: str,
+        range_: str = "HEAD",
+        *,
+        at_most: int | None = None,
+        max_tokens: int = 24,
+        progress: Progress = silent,
+    ) -> views_asking.TimelineView:
+        """What every version of a range (``A..B``, or a revision and all that led to it) answers to a prompt."""
+        return self.answering.past.timeline(prompt, range_, at_most, max_tokens, progress)
 
     def export(self, folder: str | Path, *, at: str = "HEAD", dtype: str = "float32") -> views.ExportView:
         """Write a version as a Hugging Face checkpoint."""

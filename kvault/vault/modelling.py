@@ -18,7 +18,7 @@ from kvault.editing import calibration, ridge, statistics
 from kvault.editing.gate_records import make_gated_records
 from kvault.editing.gated import GatedMemory
 from kvault.editing.making import make_records
-from kvault.editing.memoir import MemoirMemory
+from kvault.editing.memoir import MemoirMemory, Site
 from kvault.editing.memoir_records import Background, background, make_memoir_records
 from kvault.editing.recipe import Grouping, Recipe, Solver, default_recipe
 from kvault.editing.record import Record
@@ -335,6 +335,14 @@ class Modelling:
                 remedy="Run `kvault fsck`; a record, the statistics or the base model is not what it was.",
             )
         return made
+
+    def solver(self, name: RecipeId) -> ridge.Solver:
+        """The solver of a ridge recipe."""
+        return self._solver(self.recipe(name))
+
+    def site(self, name: RecipeId) -> Site:
+        """Where a MEMOIR recipe reads its routes and writes its edits."""
+        return self._background(self.recipe(name)).site
 
     def _solver(self, recipe: Recipe) -> ridge.Solver:
         if recipe.id not in self._solvers:
