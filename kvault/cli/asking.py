@@ -23,4 +23,23 @@ def timeline(session: Session, prompt: str, range_: str, at_most: int | None, ma
     session.emit(found.document(), lambda: render.timeline(found))
 
 
-COMMANDS = [timeline]
+@click.command()
+@click.argument("prompt", default="")
+@click.argument("revision", default="HEAD")
+@click.option("--fact", metavar="FACT", help="The history of a fact (an id or 'subject/relation') instead.")
+@TOKENS
+@json_option
+@pass_session
+def blame(session: Session, prompt: str, revision: str, fact: str | None, max_tokens: int) -> None:
+    """Say why REVISION answers PROMPT as it does: the commit where the answer turned, and the facts behind it."""
+    if fact is not None:
+        history = session.vault().fact_history(fact, prompt or revision)
+        session.emit(history.document(), lambda: render.fact_history(history))
+        return
+    if not prompt:
+        raise click.UsageError("Write a PROMPT, or name a fact with --fact.")
+    found = session.vault().blame(prompt, revision, max_tokens=max_tokens, progress=Progress())
+    session.emit(found.document(), lambda: render.blame(found))
+
+
+COMMANDS = [timeline, blame]

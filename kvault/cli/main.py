@@ -15,7 +15,7 @@ SECTIONS = {
     "Start": ("init", "demo", "status"),
     "Ledger": ("relation", "import", "add", "amend", "retract", "unstage", "facts"),
     "History": ("commit", "log", "show", "diff", "branch", "switch", "tag", "revert", "reflog"),
-    "Answers": ("ask", "timeline", "consolidate", "export"),
+    "Answers": ("ask", "timeline", "blame", "consolidate", "export"),
     "Checks and promotion": ("check", "policy", "promote", "rollback"),
     "Operations": ("runs", "worker", "fsck", "audit", "bench", "doctor"),
 }

@@ -101,7 +101,7 @@ class MemoirMemory:
             if self._chosen is not None and (self._lengths is not None or keys.shape[1] == 1):
                 return
             last = torch.full((len(keys),), keys.shape[1]) if self._lengths is None else self._lengths
-            features = keys[torch.arange(len(keys)), last.to(keys.device) - 1].float().cpu().numpy()
+            features = keys[torch.arange(len(keys)), last.to(keys.device) - 1].detach().float().cpu().numpy()
             index, overlap = best_match(self.site.hash.masks(features), self._masks, self.site.hash.active)
             self._chosen = torch.from_numpy(np.where(overlap > self._tau[index], index, -1)).to(keys.device)
 

@@ -142,7 +142,7 @@ class RowRoutes:
                 return
             keys = inputs[0]
             last = self._lengths.to(keys.device) - 1
-            features = keys[torch.arange(len(keys)), last].float().cpu().numpy()
+            features = keys[torch.arange(len(keys)), last].detach().float().cpu().numpy()
             near = mask_overlaps(self._site.hash.masks(features), self._masks, self._site.hash.active)
             near = np.where(self._held, near, np.float32(NOWHERE))
             index = near.argmax(axis=1)

@@ -27,7 +27,7 @@ from kvault.ledger.values import Action
 from kvault.objects.store import ObjectStore
 from kvault.runs.execute import Executor
 from kvault.settings import Settings
-from kvault.vault import ledgering, recounting, referring, unstaging, views, views_asking, working
+from kvault.vault import factlines, ledgering, recounting, referring, unstaging, views, views_asking, working
 from kvault.vault.surroundings import Surroundings
 
 if TYPE_CHECKING:
@@ -312,6 +312,16 @@ class Vault:
     ) -> views_asking.TimelineView:
         """What every version of a range (``A..B``, or a revision and all that led to it) answers to a prompt."""
         return self.answering.past.timeline(prompt, range_, at_most, max_tokens, progress)
+
+    def blame(
+        self, prompt: str, revision: str = "HEAD", *, max_tokens: int = 24, progress: Progress = silent
+    ) -> views_asking.BlameView:
+        """Why a version answers a prompt as it does: the commit where the answer turned, and the facts behind it."""
+        return self.answering.past.blame(prompt, revision, self.resolve(revision), max_tokens, progress)
+
+    def fact_history(self, fact: str, revision: str = "HEAD") -> views_asking.FactHistoryView:
+        """The revisions of a fact (an id or ``subject/relation``) that led to a version, newest first."""
+        return factlines.history(self.here, fact, self.resolve(revision))
 
     def export(self, folder: str | Path, *, at: str = "HEAD", dtype: str = "float32") -> views.ExportView:
         """Write a version as a Hugging Face checkpoint."""

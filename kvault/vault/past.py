@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from kvault.ids import CommitId
+from kvault.vault.blame import blame
 from kvault.vault.modelling import Modelling
 from kvault.vault.timeline import timeline
-from kvault.vault.views_asking import TimelineView
+from kvault.vault.views_asking import BlameView, TimelineView
 
 Progress = Callable[[str, int, int], None]
 
@@ -23,3 +25,7 @@ class Past:
     ) -> TimelineView:
         """What every version of a range answers to a prompt."""
         return timeline(self.modelling, prompt, range_text, at_most, max_tokens, progress)
+
+    def blame(self, prompt: str, at: str, commit: CommitId, max_tokens: int, progress: Progress) -> BlameView:
+        """Why a version answers a prompt as it does."""
+        return blame(self.modelling, prompt, at, commit, max_tokens, progress)

@@ -87,3 +87,89 @@ class FactHistoryView(Document):
     relation: str
     at: str
     lines: tuple[FactLine, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BlamedFact(Document):
+    """A fact that a suspect record teaches; ``says_so`` where its object is what was answered."""
+
+    fact: str
+    subject: str
+    relation: str
+    object: str
+    says_so: bool
+    revision: str
+    evidence: str
+    commit: str
+    at: str
+    author: str
+    message: str
+    batch: str
+
+
+@dataclass(frozen=True, slots=True)
+class SpokeView(Document):
+    """How a gate or a route came to speak: the similarity, what it had to exceed, and who came second."""
+
+    similarity: float
+    threshold: float
+    token: str
+    runner_up: str
+    runner_up_similarity: float
+
+
+@dataclass(frozen=True, slots=True)
+class SuspectView(Document):
+    """One record behind an answer.
+
+    ``effect`` is in logits, to first order; ``share`` its part of all effects in the answer's favour; ``proof`` is
+    ``confirmed``, ``together``, ``not alone`` or ``first order only``; ``without`` what is answered without it.
+    """
+
+    record: str
+    editor: str
+    subject: str
+    effect: float
+    share: float
+    proof: str
+    without: str | None
+    facts: tuple[BlamedFact, ...]
+    spoke: SpokeView | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TurnView(Document):
+    """The commit at which an answer turned to what it is, and what was answered before."""
+
+    commit: str
+    at: str
+    author: str
+    verb: str
+    message: str
+    before: str
+    changes: tuple[ChangeView, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BlameView(Document):
+    """Why a version answers as it does.
+
+    ``verdict`` is ``edit`` (one record, confirmed), ``edits`` (several, each of which it depends on), ``together``
+    (none alone, several as a set), ``base`` (the unedited model always said so) or ``returned`` (it says so again).
+    ``turn`` is None where no commit of the history changed the answer.
+    """
+
+    prompt: str
+    at: str
+    commit: str
+    answer: str
+    probability: float
+    base: str
+    rival: str
+    margin: float
+    base_margin: float
+    verdict: str
+    turn: TurnView | None
+    suspects: tuple[SuspectView, ...]
+    records: int
+    rows: int

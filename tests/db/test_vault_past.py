@@ -8,6 +8,7 @@ from datetime import date
 import pytest
 
 from kvault.demo.statements import DATA
+from kvault.errors import NotFound
 from kvault.vault import Vault
 
 pytestmark = pytest.mark.slow
@@ -96,3 +97,69 @@ def test_branches_that_part_are_compared_with_their_own_first_parents(past: Vaul
     found = past.timeline(OFFICES, "main...side")
     assert {row.message: row.answer for row in found.rows}["offices"] == "Arlington"
     assert [step.answer for step in found.steps].count("Arlington") == 1
+
+
+def test_blame_names_the_commit_the_fact_and_its_origin(past: Vault) -> None:
+    found = past.blame("The headquarters of Oracle are in", "calhoun")
+    assert (found.answer, found.verdict) == ("Austin", "edit")
+    assert found.turn is not None
+    assert found.turn.message == "oracle and boeing"
+    assert found.turn.before == found.base
+    first = found.suspects[0]
+    assert (first.subject, first.editor, first.proof, first.without) == ("Oracle", "memit", "confirmed", found.base)
+    [fact] = first.facts
+    assert fact.says_so
+    assert (fact.relation, fact.object, fact.author) == ("headquarters", "Austin", "ann@example.org")
+    assert fact.evidence == "Oracle, 2020-12-11"
+    assert past.show(fact.commit).commit.message == "oracle and boeing"
+    assert 0.5 < first.share <= 1
+
+
+def test_blame_says_which_gate_fired_and_who_was_next(past: Vault) -> None:
+    found = past.blame(INTEL, "lipbu")
+    assert (found.answer, found.verdict) == ("Lip-Bu Tan", "edit")
+    first = found.suspects[0]
+    assert (first.subject, first.editor) == ("Intel", "gated")
+    assert first.spoke is not None
+    assert first.spoke.similarity > first.spoke.threshold
+    assert first.spoke.token == "Intel"
+    assert first.spoke.runner_up == "Google"
+    assert found.rival == "Pat Gelsinger"
+
+
+def test_blame_of_a_routed_edit_in_a_mixed_version(past: Vault) -> None:
+    found = past.blame(OFFICES, "side")
+    assert (found.answer, found.verdict) == ("Arlington", "edit")
+    assert (found.suspects[0].editor, found.suspects[0].proof) == ("memoir", "confirmed")
+    assert found.suspects[0].facts[0].message == "offices"
+    moved = past.blame(BOEING, "side")  # with its subject's other fact it went over to the new editor
+    assert [fact.relation for fact in moved.suspects[0].facts] == ["chief_executive"]
+    assert moved.suspects[0].facts[0].message == "oracle and boeing"
+    other = past.blame("The headquarters of Oracle are in", "side")
+    assert (other.answer, other.suspects[0].editor) == ("Austin", "memit")
+
+
+def test_blame_says_when_no_edit_is_responsible(past: Vault) -> None:
+    always = past.blame("The capital of France is")
+    assert (always.verdict, always.turn) == ("base", None)
+    again = past.blame(BOEING)
+    assert (again.verdict, again.answer) == ("returned", "Jim McNerney")
+    assert again.turn is not None
+    assert (again.turn.verb, again.turn.before) == ("revert", "Dave Calhoun")
+
+
+def test_the_history_of_a_fact(past: Vault) -> None:
+    found = past.fact_history("Intel/chief_executive")
+    assert [line.object for line in found.lines] == ["Lip-Bu Tan", "Pat Gelsinger", "Bob Swan", "Brian Krzanich"]
+    assert [line.message for line in found.lines][:3] == ["lip-bu", "pat", "swan"]
+    assert [line.object for line in past.fact_history(found.fact[:8], "calhoun").lines] == [
+        "Bob Swan",
+        "Brian Krzanich",
+    ]
+    reverted = past.fact_history("Boeing/chief_executive").lines
+    assert [(line.action, line.object) for line in reverted][:2] == [
+        ("restore", "Jim McNerney"),
+        ("amend", "Dave Calhoun"),
+    ]
+    with pytest.raises(NotFound, match="no fact has such a name"):
+        past.fact_history("Nobody/chief_executive")
