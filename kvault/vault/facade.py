@@ -183,10 +183,24 @@ class Vault:
         return unstaging.unstage(self.here, self.head(), fact, valid_from)
 
     def facts(
-        self, text: str = "", *, at: str = "HEAD", relation: str = "", taught: bool = False, limit: int = 50
+        self,
+        text: str = "",
+        *,
+        at: str | None = None,
+        as_of: str | None = None,
+        relation: str = "",
+        taught: bool = False,
+        valid_at: date | None = None,
+        limit: int = 50,
     ) -> list[views.FactView]:
-        """A version's facts whose subject or object holds ``text``."""
-        return ledgering.facts(self.here, self.resolve(at), text, relation, taught, limit)
+        """A version's facts whose subject or object holds ``text``; with ``valid_at`` what was true on that day.
+
+        ``as_of`` is a day or an instant: the ledger of where ``at``, then production by default, stood.
+        """
+        commit = self.resolve(referring.stood(at, as_of))
+        if valid_at is not None:
+            return factlines.facts_on(self.here, commit, valid_at, text, relation, taught, limit)
+        return ledgering.facts(self.here, commit, text, relation, taught, limit)
 
     def statement(self, subject: str, relation: str) -> str:
         """The relation's first phrasing for a subject: what to ask for a fact."""
@@ -292,14 +306,22 @@ class Vault:
 
     # -- answers ---------------------------------------------------------------------------------------------------
 
-    def ask(self, prompt: str, *, at: str = "HEAD", max_tokens: int = 24) -> views.Answer:
-        """What a version answers; ``base`` names the unedited model."""
-        return self.ask_many([prompt], at=at, max_tokens=max_tokens)[0]
+    def ask(
+        self, prompt: str, *, at: str | None = None, as_of: str | None = None, max_tokens: int = 24
+    ) -> views.Answer:
+        """What a version (HEAD) answers; ``base`` names the unedited model.
 
-    def ask_many(self, prompts_: list[str], *, at: str = "HEAD", max_tokens: int = 24) -> list[views.Answer]:
+        ``as_of`` is a day or an instant: what ``at``, then production by default, answered at its end.
+        """
+        return self.ask_many([prompt], at=at, as_of=as_of, max_tokens=max_tokens)[0]
+
+    def ask_many(
+        self, prompts_: list[str], *, at: str | None = None, as_of: str | None = None, max_tokens: int = 24
+    ) -> list[views.Answer]:
         """What a version answers to several prompts."""
-        commit = None if at == "base" else self.resolve(at)
-        return self.answering.ask(prompts_, at, commit, max_tokens)
+        revision = referring.stood(at, as_of)
+        commit = None if revision == "base" else self.resolve(revision)
+        return self.answering.ask(prompts_, revision, commit, max_tokens)
 
     def timeline(
         self,

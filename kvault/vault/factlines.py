@@ -29,6 +29,8 @@ from kvault.vault import views
 from kvault.vault.surroundings import Surroundings
 from kvault.vault.views_asking import FactHistoryView, FactLine
 
+Telling = tuple[date, int, Entry | None]
+"""From when on something holds, how late it was told, and what holds (None: nothing any more)."""
 SHORTEST = 4
 CANDIDATES = 6
 
@@ -146,35 +148,33 @@ def held_on(changes: Iterable[Origin], entries: dict[RevisionId, Entry], day: da
     withdrawal ends what held before it, from its day on. What a revert took back is as if it had never been told.
     Where two begin on one day, the one that was told later counts.
     """
-    begins: list[tuple[date, int, Entry | None]] = []
+    told: list[Telling] = []
+    taken_back: dict[RevisionId | None, Telling] = {}
     for place, change in enumerate(reversed(list(changes))):
         entry = entries[change.after] if change.after is not None else None
         if change.action is Action.RESTORE:
-            begins = _taken_back(begins, change.before)
-            if entry is None or any(_name(each[2]) == change.after for each in begins):
+            if change.after in taken_back:  # a revert of a revert
+                told.append(taken_back.pop(change.after))
+                continue
+            if gone := [each for each in told if _name(each[2]) == change.before][-1:]:
+                told.remove(gone[0])
+                taken_back[change.before] = gone[0]
+            if entry is None or any(_name(each[2]) == change.after for each in told):
                 continue
         since = entry.revision.valid_from if entry else change.effective
-        begins.append((since or date.min, place, entry))
-    held = max((each for each in begins if each[0] <= day), default=None, key=_first_two)
+        told.append((since or date.min, place, entry))
+    held = max((each for each in told if each[0] <= day), default=None, key=_first_two)
     if held is None or held[2] is None:
         return None
     until = held[2].revision.valid_to
     return held[2] if until is None or day < until else None
 
 
-def _taken_back(
-    begins: list[tuple[date, int, Entry | None]], before: RevisionId | None
-) -> list[tuple[date, int, Entry | None]]:
-    """Without a revision that a revert took out; for None without the last withdrawal."""
-    last = max((place for _, place, entry in begins if entry is None), default=-1)
-    return [each for each in begins if (each[1] != last if before is None else _name(each[2]) != before)]
-
-
 def _name(entry: Entry | None) -> RevisionId | None:
     return None if entry is None else entry.revision_id
 
 
-def _first_two(row: tuple[date, int, Entry | None]) -> tuple[date, int]:
+def _first_two(row: Telling) -> tuple[date, int]:
     return row[:2]
 
 

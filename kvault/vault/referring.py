@@ -22,6 +22,17 @@ def head(here: Surroundings) -> str:
         return meta.read(session, meta.Meta.HEAD)
 
 
+def stood(at: str | None, as_of: str | None) -> str:
+    """The revision that is asked: ``at`` or HEAD; with a day or an instant, where that ref (production) stood then."""
+    if as_of is None:
+        return at or "HEAD"
+    if at == "base":
+        raise InvalidInput(
+            "the unedited model is the same on every day", field="as_of", remedy="Leave one of them out."
+        )
+    return f"{at or moves.DEFAULT_ALIAS}@{{{as_of}}}"
+
+
 def selection(session: Session, text: str, all_refs: bool) -> tuple[list[CommitId], list[CommitId]]:
     """Where a log starts, and what it leaves out: ``A..B`` leaves out what A reaches."""
     if all_refs:
