@@ -95,7 +95,8 @@ def _commit(session: Session, number: int, facts: list[int], parent: str) -> str
                                  "created_at": at}])  # fmt: skip
     _insert(session, ChangeRow, [
         {"batch_id": batch, "position": place, "action": "amend" if number else "add",
-         "fact_id": digest_of(["fact", n]), "after": digest_of(["revision", number, n]), "note": ""} for place, n in enumerate(facts)
+         "fact_id": digest_of(["fact", n]), "after": digest_of(["revision", number, n]), "note": ""}
+        for place, n in enumerate(facts)
     ])  # fmt: skip
     _insert(session, CommitRow, [
         {"id": name, "body": "", "tree": name, "ledger_root": name, "batch_id": batch, "generation": number,

@@ -9,6 +9,8 @@ import click
 from kvault.cli.context import Progress, Session, json_option, pass_session
 from kvault.render import views as render
 
+DTYPES = ["float64", "float32", "bfloat16", "float16"]
+
 
 @click.command()
 @click.argument("prompts", nargs=-1, required=True)
@@ -48,13 +50,27 @@ def consolidate(session: Session, message: str, editor: str | None) -> None:
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--at", "revision", default="HEAD", help="Which version.")
-@click.option("--format", "form", type=click.Choice(["hf"]), default="hf", show_default=True)
-@click.option("--dtype", type=click.Choice(["float32", "bfloat16", "float16"]), default="float32", show_default=True)
+@click.option("--format", "form", type=click.Choice(["hf", "peft"]), default="hf", show_default=True)
+@click.option("--dtype", type=click.Choice(DTYPES), default="float32", show_default=True)
+@click.option("--max-shard-size", "shard", default="5GB", show_default=True, help="How large a checkpoint's files get.")
+@click.option("--rank", type=click.IntRange(1), help="An adapter's rank at most; what that loses is said.")
+@click.option("--memories", type=click.Choice(["refuse", "module"]), default="refuse", show_default=True)
 @json_option
 @pass_session
-def export(session: Session, folder: Path, revision: str, form: str, dtype: str) -> None:
-    """Write a version as a checkpoint that transformers opens."""
-    made = session.vault().export(session.folder / folder, at=revision, dtype=dtype)
+def export(
+    session: Session,
+    folder: Path,
+    revision: str,
+    form: str,
+    dtype: str,
+    shard: str,
+    rank: int | None,
+    memories: str,
+) -> None:
+    """Write a version as a checkpoint for transformers (hf) or as an adapter for PEFT (peft), with its card."""
+    made = session.vault().export(
+        session.folder / folder, at=revision, form=form, dtype=dtype, shard=shard, rank=rank, memories=memories
+    )
     session.emit(made.document(), lambda: render.exported(made))
 
 

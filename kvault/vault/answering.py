@@ -13,11 +13,11 @@ from datetime import date
 from pathlib import Path
 
 from kvault.checks.report import Report
-from kvault.clock import iso
 from kvault.errors import Conflict, InvalidInput, KvaultError, NotFound
 from kvault.history import graph, refs
 from kvault.history.graph import read_body
 from kvault.history.snapshots import Snapshot
+from kvault.history.trees import read_tree, tree_records
 from kvault.ids import BatchId, CommitId, FactId, RevisionId, RunId
 from kvault.ledger import batches, service
 from kvault.ledger.store import load_facts
@@ -29,10 +29,11 @@ from kvault.runs.execute import Executor, execute
 from kvault.runs.queue import EmbeddedQueue, Queue
 from kvault.runs.states import Limits, Run, RunState, outcome
 from kvault.runs.waiting import wait
-from kvault.vault import asking, checking, exporting, views, working
+from kvault.vault import asking, cards, checking, exporting, views, working
 from kvault.vault.applying import Applier
 from kvault.vault.ledgering import LedgerAt
 from kvault.vault.modelling import Modelling
+from kvault.vault.parts import parts_of
 from kvault.vault.past import Past
 from kvault.vault.surroundings import Remembering, Surroundings
 from kvault.vault.work import Work
@@ -310,18 +311,22 @@ class Answering:
             moves.move_alias(session, plan, self.here.actor, reason, self.here.clock.now())
         return views.PromotionView(alias, plan.kind.value, old or "", commit, plan.digest, True, view.gate)
 
-    def export(self, folder: Path, commit: CommitId, dtype: str) -> views.ExportView:
-        """Write a version as a checkpoint with its card."""
+    def export(self, folder: Path, commit: CommitId, wanted: exporting.Wanted) -> views.ExportView:
+        """Write a version for others, with its card."""
+        store = Remembering(self.here.store)
         with self.here.database.reading() as session:
-            body = read_body(session, commit)
-        card = (
-            f"# {self.here.settings.base} at {commit[:12]}\n\n"
-            f"Written by kvault from commit `{commit}` ({iso(body.committed_at)}): {body.message}\n\n"
-            f"* base: `{self.here.settings.base}`\n* tree: `{body.tree}`\n* ledger root: `{body.ledger_root}`\n"
-            f"* number format: {dtype}\n"
-        )
-        made = exporting.write_checkpoint(self.modelling.lm, self.modelling.version(commit), folder, dtype, card)
-        return views.ExportView(str(folder), commit, dtype, made.files, made.bytes, made.cast_error)
+            tree = read_tree(store, read_body(session, commit).tree)
+        parts = parts_of(self.modelling, commit, tree_records(store, tree))
+
+        def card(made: exporting.Written) -> str:
+            with self.here.database.reading() as session:
+                return cards.card(self.here, session, commit, wanted, made)
+
+        made = exporting.write(self.modelling.lm, parts, self.here.settings.base, folder, wanted, card)
+        return views.ExportView(
+            str(folder), commit, wanted.dtype, made.files, made.bytes, made.cast_error, wanted.form.value,
+            made.rank, dict(made.lost), made.memories,
+        )  # fmt: skip
 
     def rebuild(self, commit: CommitId) -> None:
         """Materialise a version anew from its records; raises where a digest differs."""

@@ -13,10 +13,7 @@ from enum import StrEnum
 from sqlmodel import Session
 
 from kvault.clock import iso
-from kvault.editing import ridge
-from kvault.editing.gated import GatedMemory
-from kvault.editing.memoir import MemoirMemory
-from kvault.editing.suspects import Findings, Parts, Proof, Rival, Suspect, investigate
+from kvault.editing.suspects import Findings, Proof, Rival, Suspect, investigate
 from kvault.history import graph as graphs
 from kvault.history.graph import Graph, read_body, read_row
 from kvault.history.snapshots import Snapshot
@@ -25,12 +22,12 @@ from kvault.ids import BatchId, CommitId, RecipeId, RecordId, digest_of
 from kvault.ledger.batches import changes_of
 from kvault.ledger.store import Entry
 from kvault.lm.generate import BATCH
-from kvault.lm.version import Version
 from kvault.vault import groups
 from kvault.vault.answers import Said
 from kvault.vault.factlines import Origin, origins
 from kvault.vault.ledgering import describe
 from kvault.vault.modelling import Modelling
+from kvault.vault.parts import parts_of
 from kvault.vault.surroundings import Remembering
 from kvault.vault.timeline import Asker, bearing
 from kvault.vault.views_asking import BlamedFact, BlameView, SpokeView, SuspectView, TurnView
@@ -123,26 +120,6 @@ def find_turn(asker: Asker, commit: CommitId, progress: Progress = lambda *_: No
                 return Turn(line[start + place - 1], said)
         start, size = start + size, min(4 * size, BATCH)
     return Turn(None, None)
-
-
-def parts_of(modelling: Modelling, commit: CommitId, records: Mapping[RecordId, RecipeId]) -> Parts:
-    """A commit's version as what it is made of."""
-    by_recipe: dict[RecipeId, list[RecordId]] = {}
-    for record, recipe in records.items():
-        by_recipe.setdefault(recipe, []).append(record)
-    state: ridge.State | None = None
-    gates: GatedMemory | None = None
-    routes: MemoirMemory | None = None
-    for recipe, held in by_recipe.items():
-        made = [modelling.record(each) for each in held]
-        match modelling.editor_of(recipe):
-            case "gated":
-                gates = GatedMemory(modelling.lm, made)
-            case "memoir":
-                routes = MemoirMemory(modelling.site(recipe), made)
-            case _:
-                state = ridge.solve(modelling.solver(recipe), made)
-    return Parts(Version(modelling.version(commit).weights), state, gates, routes)
 
 
 def _named(found: Findings) -> list[Suspect]:

@@ -345,9 +345,21 @@ class Vault:
         """The revisions of a fact (an id or ``subject/relation``) that led to a version, newest first."""
         return factlines.history(self.here, fact, self.resolve(revision))
 
-    def export(self, folder: str | Path, *, at: str = "HEAD", dtype: str = "float32") -> views.ExportView:
-        """Write a version as a Hugging Face checkpoint."""
-        return self.answering.export(Path(folder), self.resolve(at), dtype)
+    def export(
+        self,
+        folder: str | Path,
+        *,
+        at: str = "HEAD",
+        form: str = "hf",
+        dtype: str = "float32",
+        shard: str = "5GB",
+        rank: int | None = None,
+        memories: str = "refuse",
+    ) -> views.ExportView:
+        """Write a version as a Hugging Face checkpoint (``hf``) or as a low-rank adapter (``peft``)."""
+        exporting = importlib.import_module("kvault.vault.exporting")
+        wanted = exporting.Wanted(exporting.Form(form), dtype, shard, rank, exporting.Memories(memories))
+        return self.answering.export(Path(folder), self.resolve(at), wanted)
 
     # -- checks and promotion --------------------------------------------------------------------------------------
 

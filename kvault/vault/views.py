@@ -237,7 +237,7 @@ class ConsolidatedView(Document):
 
 @dataclass(frozen=True, slots=True)
 class ExportView(Document):
-    """A checkpoint that was written."""
+    """A version that was written for others; ``lost`` is by tensor the share of the change's energy."""
 
     folder: str
     commit: str
@@ -245,6 +245,10 @@ class ExportView(Document):
     files: tuple[str, ...]
     bytes: int
     cast_error: float
+    form: str = "hf"
+    rank: int = 0
+    lost: dict[str, float] = field(default_factory=dict)
+    memories: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
