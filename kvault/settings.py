@@ -35,6 +35,10 @@ class Settings:
     actor: str = ""
     """Who acts, as written in commits and in the audit chain; empty means ``user@host`` of the process."""
     device: str = "cpu"
+    signing_key: str = ""
+    """The private key that signs: PEM (Ed25519) or OpenSSH's; relative to the folder that holds the vault's."""
+    allowed_signers: str = ""
+    """Whom this machine trusts, in OpenSSH's form; empty means ``allowed_signers`` in the folder."""
     trust_remote_code: bool = False
 
     @property
@@ -46,6 +50,11 @@ class Settings:
     def objects_url(self) -> str:
         """The object store's URL, with the default filled in."""
         return self.objects or str(self.folder / "objects")
+
+    @property
+    def allowed_signers_file(self) -> Path:
+        """The file of trusted keys, with the default filled in."""
+        return self.folder.parent / self.allowed_signers if self.allowed_signers else self.folder / "allowed_signers"
 
     @property
     def cache(self) -> Path:

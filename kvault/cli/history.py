@@ -20,19 +20,32 @@ EDITORS = ["alphaedit", "betaedit", "memit", "gated", "memoir"]
 )
 @click.option("--valid-at", type=DATE, help="Take the staged changes that hold by this day; today by default.")
 @click.option("--allow-empty", is_flag=True, help="Commit even when nothing is due.")
+@click.option("-S", "--sign", "signed", is_flag=True, help="Sign the new commit with the set signing key.")
 @click.option("--detach", is_flag=True, help="Queue the run for a worker and return its id.")
 @json_option
 @pass_session
 def commit(
-    session: Session, message: str, editor: str | None, valid_at: datetime | None, allow_empty: bool, detach: bool
+    session: Session,
+    message: str,
+    editor: str | None,
+    valid_at: datetime | None,
+    allow_empty: bool,
+    signed: bool,
+    detach: bool,
 ) -> None:
     """Seal the staged changes and make them a new version of the model."""
     vault = session.vault()
+    if detach and signed:
+        raise click.UsageError("A queued commit has no id to sign yet; sign it when it is made: kvault sign.")
+    if signed:
+        vault.signing_key()  # a commit that could not be signed is not made
     if detach:
         run = vault.queue_commit(message, editor=editor, valid_at=day(valid_at), allow_empty=allow_empty)
         session.emit(run.document(), f"Queued run {run.id}. Follow it with: kvault runs show {run.id[:12]}")
         return
     made = vault.commit(message, editor=editor, valid_at=day(valid_at), allow_empty=allow_empty, progress=Progress())
+    if signed:
+        vault.sign(made.id)
     session.emit(made.document(), lambda: render.committed(made))
 
 

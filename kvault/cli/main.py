@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 import kvault
-from kvault.cli import answering, asking, history, ledger, operations, promotion
+from kvault.cli import answering, asking, history, ledger, operations, promotion, signing
 from kvault.cli.context import Session, reports_errors
 
 SECTIONS = {
@@ -17,6 +17,7 @@ SECTIONS = {
     "History": ("commit", "log", "show", "diff", "branch", "switch", "tag", "revert", "reflog"),
     "Answers": ("ask", "timeline", "blame", "consolidate", "export"),
     "Checks and promotion": ("check", "policy", "promote", "rollback"),
+    "Trust": ("sign", "verify-commit", "verify-tag", "keys", "provenance"),
     "Operations": ("runs", "worker", "fsck", "audit", "bench", "doctor"),
 }
 
@@ -60,7 +61,7 @@ def cli(context: click.Context, folder: Path, as_json: bool, debug: bool) -> Non
     context.obj = Session(folder.absolute(), as_json, debug)
 
 
-for module in (ledger, history, answering, asking, promotion, operations):
+for module in (ledger, history, answering, asking, promotion, operations, signing):
     for command in module.COMMANDS:
         cli.add_command(command)
 

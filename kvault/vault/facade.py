@@ -20,6 +20,7 @@ from kvault import settings as configuration
 from kvault.clock import Clock
 from kvault.db import Database
 from kvault.history import revisions
+from kvault.history.signatures import Signed
 from kvault.ids import CommitId
 from kvault.ledger import importing, prompts, relations
 from kvault.ledger.service import Statement
@@ -27,7 +28,7 @@ from kvault.ledger.values import Action
 from kvault.objects.store import ObjectStore
 from kvault.runs.execute import Executor
 from kvault.settings import Settings
-from kvault.vault import factlines, ledgering, recounting, referring, unstaging, views, views_asking, working
+from kvault.vault import factlines, ledgering, recounting, referring, unstaging, views, views_asking, views_signing, working
 from kvault.vault.surroundings import Surroundings
 
 if TYPE_CHECKING:
@@ -280,6 +281,41 @@ class Vault:
             old, new = referring.pair(session, revisions_text)
         return recounting.diff(self.here, old, new)
 
+    def sign(self, revision: str = "HEAD", *, tag: bool = False, key: str = "") -> views_signing.SignatureView:
+        """Sign a commit, or with ``tag`` the tag of that name, by a key file or the set signing key."""
+        made: views_signing.SignatureView = _vouching().sign(self.here, revision, _about(tag), key)
+        return made
+
+    def signing_key(self) -> Path:
+        """The set signing key; raises where there is none."""
+        file: Path = _vouching().key_file(self.here)
+        return file
+
+    def verify(self, revision: str = "HEAD", *, tag: bool = False) -> views_signing.VerifiedView:
+        """What the signatures on a commit or tag are worth here."""
+        found: views_signing.VerifiedView = _vouching().verify(self.here, revision, _about(tag))
+        return found
+
+    def keys(self) -> list[views_signing.KeyView]:
+        """The keys that this machine trusts."""
+        found: list[views_signing.KeyView] = _vouching().keys(self.here)
+        return found
+
+    def trust(self, principal: str, file: str | Path) -> views_signing.KeyView:
+        """Trust an OpenSSH public key under a name."""
+        made: views_signing.KeyView = _vouching().trust(self.here, principal, Path(file))
+        return made
+
+    def distrust(self, principal: str) -> int:
+        """Trust a name's keys no more; how many there were."""
+        return int(_vouching().distrust(self.here, principal))
+
+    def generate_key(self, file: str | Path) -> views_signing.KeyView:
+        """Make an Ed25519 key in a file, its public key beside it."""
+        signing = importlib.import_module("kvault.vault.signing")
+        public: str = signing.generate(Path(file))
+        return views_signing.KeyView("", public, signing.fingerprint(public))
+
     def refs(self) -> list[views.RefView]:
         """Branches, tags and aliases."""
         return recounting.list_refs(self.here, self.head())
@@ -436,6 +472,15 @@ class Vault:
 def _founding() -> Any:
     """Making and verifying vaults, which reads base models: loaded when it is asked for."""
     return importlib.import_module("kvault.vault.founding")
+
+
+def _vouching() -> Any:
+    """Signing and verifying, which need cryptography: loaded when they are asked for."""
+    return importlib.import_module("kvault.vault.vouching")
+
+
+def _about(tag: bool) -> Signed:
+    return Signed.TAG if tag else Signed.COMMIT
 
 
 def default_actor() -> str:
