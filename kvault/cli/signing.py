@@ -1,7 +1,8 @@
-"""Verbs about signatures: sign, verify-commit, verify-tag, keys."""
+"""Verbs about trust: sign, verify-commit, verify-tag, keys, provenance."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import click
@@ -93,4 +94,15 @@ def keys_generate(session: Session, file: Path) -> None:
     session.emit(made.document(), f"Wrote {file} and {file}.pub ({made.fingerprint}).")
 
 
-COMMANDS = [sign, verify_commit, verify_tag, keys]
+@click.command()
+@click.argument("revision", default="HEAD")
+@click.option("--format", "form", type=click.Choice(["in-toto", "prov-json"]), default="in-toto", show_default=True)
+@json_option
+@pass_session
+def provenance(session: Session, revision: str, form: str) -> None:
+    """Print where a version comes from: base, parents, recipes, evidence, people, reports."""
+    document = session.vault().provenance(revision, form)
+    session.emit(document, lambda: json.dumps(document, ensure_ascii=False, indent=2))
+
+
+COMMANDS = [sign, verify_commit, verify_tag, keys, provenance]

@@ -316,6 +316,12 @@ class Vault:
         public: str = signing.generate(Path(file))
         return views_signing.KeyView("", public, signing.fingerprint(public))
 
+    def provenance(self, revision: str = "HEAD", form: str = "in-toto") -> dict[str, object]:
+        """Where a version comes from, as an ``in-toto`` statement or as ``prov-json``."""
+        module = importlib.import_module("kvault.vault.provenance")
+        document: dict[str, object] = module.provenance(self.here, self.resolve(revision), module.Form(form))
+        return document
+
     def refs(self) -> list[views.RefView]:
         """Branches, tags and aliases."""
         return recounting.list_refs(self.here, self.head())
