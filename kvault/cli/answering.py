@@ -54,7 +54,7 @@ def consolidate(session: Session, message: str, editor: str | None) -> None:
 @click.option("--dtype", type=click.Choice(DTYPES), default="float32", show_default=True)
 @click.option("--max-shard-size", "shard", default="5GB", show_default=True, help="How large a checkpoint's files get.")
 @click.option("--rank", type=click.IntRange(1), help="An adapter's rank at most; what that loses is said.")
-@click.option("--memories", type=click.Choice(["refuse", "module"]), default="refuse", show_default=True)
+@click.option("--memories", type=click.Choice(["refuse", "module", "solve"]), default="refuse", show_default=True)
 @json_option
 @pass_session
 def export(

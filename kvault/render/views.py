@@ -180,6 +180,7 @@ def exported(view: views.ExportView) -> str:
     cast = f", largest rounding of the cast {view.cast_error:.2g}" if view.dtype != "float32" else ""
     rank = f", rank {view.rank}, {max(view.lost.values(), default=0.0):.2g} of its energy lost" if view.rank else ""
     beside = f", with its memories ({', '.join(view.memories)})" if view.memories else ""
+    beside += f"; gated records solved into the weights: {'; '.join(view.solved)}" if view.solved else ""
     return (
         f"Wrote {view.commit[:12]} as {view.form} in {view.dtype} to {view.folder}: {len(view.files)} files,"
         f" {view.bytes / 1e6:.1f} MB{cast}{rank}{beside}."

@@ -29,7 +29,7 @@ from kvault.runs.execute import Executor, execute
 from kvault.runs.queue import EmbeddedQueue, Queue
 from kvault.runs.states import Limits, Run, RunState, outcome
 from kvault.runs.waiting import wait
-from kvault.vault import asking, cards, checking, exporting, views, working
+from kvault.vault import asking, cards, checking, exporting, solving, views, working
 from kvault.vault.applying import Applier
 from kvault.vault.ledgering import LedgerAt
 from kvault.vault.modelling import Modelling
@@ -322,10 +322,14 @@ class Answering:
             with self.here.database.reading() as session:
                 return cards.card(self.here, session, commit, wanted, made)
 
-        made = exporting.write(self.modelling.lm, parts, self.here.settings.base, folder, wanted, card)
+        kept: tuple[str, ...] = ()
+        if wanted.memories is exporting.Memories.SOLVE and parts.gates is not None and parts.routes is None:
+            found = solving.solve_gates(self.modelling, commit, parts)
+            parts, kept = found.parts, tuple(str(each) for each in found.kept)
+        made = exporting.write(self.modelling.lm, parts, self.here.settings.base, folder, wanted, card, kept)
         return views.ExportView(
             str(folder), commit, wanted.dtype, made.files, made.bytes, made.cast_error, wanted.form.value,
-            made.rank, dict(made.lost), made.memories,
+            made.rank, dict(made.lost), made.memories, made.solved,
         )  # fmt: skip
 
     def rebuild(self, commit: CommitId) -> None:

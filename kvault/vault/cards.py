@@ -63,6 +63,8 @@ def card(here: Surroundings, session: Session, commit: CommitId, wanted: Wanted,
     if wanted.form is Form.PEFT:
         worst = max(made.lost.values(), default=0.0)
         rows["rank"] = f"{made.rank} for every layer, alpha the same; energy lost to the cap at most {worst:.3g}"
+    if made.solved:
+        rows["gated records"] = f"solved into the weights for this export: {'; '.join(made.solved)}"
     if made.memories:
         rows["memories"] = f"{', '.join(made.memories)}, in memories.safetensors; `{LOADER}` puts them in place"
     return "\n".join(
@@ -80,7 +82,7 @@ def card(here: Surroundings, session: Session, commit: CommitId, wanted: Wanted,
             "",
             "Edited tensors, SHA-256 of their float32 values before the cast:",
             "",
-            *_digests(tree.tensors, made.lost),
+            *_digests(made.tensors, made.lost),
             "",
             *_loading(wanted, made),
         ]

@@ -8,7 +8,7 @@ memories takes them along as a module with its loading code, or is consolidated 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from importlib.metadata import version as installed
@@ -24,6 +24,7 @@ from kvault.editing.adapter import Adapter, adapter
 from kvault.editing.portable_tensors import portable as portable_memories
 from kvault.editing.suspects import Parts
 from kvault.errors import Conflict, Unsupported
+from kvault.ids import Digest, sha256
 from kvault.lm.model import LanguageModel
 
 DTYPES = {
@@ -48,6 +49,7 @@ class Memories(StrEnum):
 
     REFUSE = "refuse"
     MODULE = "module"
+    SOLVE = "solve"
 
 
 class MemoryCannotBeExported(Unsupported):
@@ -83,7 +85,8 @@ class Wanted:
 class Written:
     """What was written; ``cast_error`` is the largest difference of any element to float32.
 
-    ``rank`` and ``lost`` (by tensor name, the share of the change's energy) are an adapter's.
+    ``rank`` and ``lost`` (by tensor name, the share of the change's energy) are an adapter's; ``solved`` says what
+    solving gated records into the weights changed.
     """
 
     files: tuple[str, ...] = ()
@@ -92,46 +95,54 @@ class Written:
     rank: int = 0
     lost: Mapping[str, float] = field(default_factory=dict)
     memories: tuple[str, ...] = ()
+    solved: tuple[str, ...] = ()
+    tensors: Mapping[str, Digest] = field(default_factory=dict)
+    """The edited tensors' SHA-256, of their float32 values before the cast."""
 
 
 Card = Callable[[Written], str]
 """From what was written to the text of its card."""
 
 
-def write(lm: LanguageModel, parts: Parts, base: str, folder: Path, wanted: Wanted, card: Card) -> Written:
+def write(
+    lm: LanguageModel, parts: Parts, base: str, folder: Path, wanted: Wanted, card: Card, solved: Sequence[str] = ()
+) -> Written:
     """Write a version of ``lm`` to ``folder``, which must be new or empty; all of it or nothing.
 
-    Raises :class:`Conflict` where the folder holds anything, :class:`MemoryCannotBeExported` where weights alone are
+    ``solved`` says what solving gated records into the weights changed, where that was done. Raises
+    :class:`Conflict` where the folder holds anything, :class:`MemoryCannotBeExported` where weights alone are
     not the version, :class:`NoAdapter`, :class:`TooLargeForType`.
     """
     kinds = tuple(each.kind for each in (parts.gates, parts.routes) if each is not None)
-    if kinds and wanted.memories is Memories.REFUSE:
+    if kinds and wanted.memories is not Memories.MODULE:
+        solvable = " solve gated records into the weights with --memories solve (what that loses is said), or"
         raise MemoryCannotBeExported(
             f"this version answers through memories beside the weights ({', '.join(kinds)})",
-            remedy="Solve its gated records into the weights first (kvault consolidate says what that loses), or take "
-            "them along as a module: --memories module.",
+            remedy=f"Either{solvable if parts.routes is None else ''} take them along: --memories module.",
         )
     if wanted.form is Form.PEFT and parts.state is None:
         raise NoAdapter("this version changes no weight", remedy="Use the base model, or --format hf with its module.")
     if folder.exists() and any(folder.iterdir()):
         raise Conflict("the folder is not empty", folder=folder, remedy="Name a new folder.")
     folder.parent.mkdir(parents=True, exist_ok=True)
+    digests = {name: _digest(weight) for name, weight in sorted(parts.weights.weights.items())}
+    start = Written(memories=kinds, solved=tuple(solved), tensors=digests)
     with TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as place:
-        made = _write(lm, parts, base, Path(place) / folder.name, wanted, kinds, card)
+        made = _write(lm, parts, base, Path(place) / folder.name, wanted, start, card)
         (Path(place) / folder.name).replace(folder)
     return made
 
 
 def _write(
-    lm: LanguageModel, parts: Parts, base: str, folder: Path, wanted: Wanted, kinds: tuple[str, ...], card: Card
+    lm: LanguageModel, parts: Parts, base: str, folder: Path, wanted: Wanted, start: Written, card: Card
 ) -> Written:
     folder.mkdir()
     found = _checkpoint(lm, parts, folder, wanted) if wanted.form is Form.HF else _peft(lm, parts, base, folder, wanted)
-    if kinds:
+    if start.memories:
         memories = portable_memories(lm, parts.gates, parts.routes)
         save_file(memories.tensors, folder / portable.FILE, {"kvault": memories.plan})
         (folder / LOADER).write_text(Path(portable.__file__).read_text("utf-8"), "utf-8")
-    made = replace(found, memories=kinds)
+    made = replace(start, cast_error=found.cast_error, rank=found.rank, lost=found.lost)
     (folder / "README.md").write_text(card(made), "utf-8")
     files = tuple(sorted(path.name for path in folder.iterdir()))
     return replace(made, files=files, bytes=sum((folder / name).stat().st_size for name in files))
@@ -208,6 +219,10 @@ def _cast(name: str, tensor: Tensor, kind: torch.dtype) -> Tensor:
             remedy="Use bfloat16 or float32.",
         )
     return found
+
+
+def _digest(weight: Tensor) -> Digest:
+    return sha256(weight.detach().cpu().float().contiguous().numpy().astype("<f4").tobytes())
 
 
 def _apart(full: Tensor, cast: Tensor) -> float:

@@ -188,6 +188,11 @@ class Modelling:
             digest = self.here.store.put(around.to_bytes())
         return default_recipe(editor, self.lm, preserve=pinned, statistics=digest)
 
+    def layer_recipe(self, editor: str, layer: int, known: Known) -> Recipe:
+        """A ridge editor's recipe of one layer, with statistics of what the base model is taken to know."""
+        digest = self._statistics((layer,), _mixed(_sentences(known.entries), prose()))
+        return default_recipe(editor, self.lm, layers=(layer,), statistics=digest)
+
     def _statistics(self, layers: Sequence[int], texts: Sequence[str]) -> Digest:
         """The statistics of layers over texts; gathered once for each base, layers and corpus."""
         key = digest_of({"base": self.lm.fingerprint, "layers": list(layers), "texts": list(texts)})

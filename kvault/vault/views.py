@@ -249,6 +249,7 @@ class ExportView(Document):
     rank: int = 0
     lost: dict[str, float] = field(default_factory=dict)
     memories: tuple[str, ...] = ()
+    solved: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

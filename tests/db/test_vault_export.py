@@ -37,6 +37,7 @@ def vault(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vault]:
     _commit(vault, "memit", "Boeing", "chief_executive", "Dave Calhoun")
     vault.tag("plain")
     _commit(vault, "gated", "Intel", "chief_executive", "Pat Gelsinger")
+    vault.tag("gated")
     _commit(vault, "memoir", "McDonald's", "headquarters", "Chicago")
     vault.tag("mixed")
     yield vault
@@ -137,6 +138,24 @@ def test_memories_go_along_as_a_module_with_its_loading_code(vault: Vault, tmp_p
     own = _own(vault, "mixed", prompts)
     assert torch.allclose(_logits(model, prompts), own, atol=1e-3)
     assert not torch.allclose(plain, own, atol=1)
+
+
+def test_gated_records_are_solved_into_the_weights_and_the_loss_is_stated(vault: Vault, tmp_path: Path) -> None:
+    made = vault.export(tmp_path / "peft", at="gated", form="peft", memories="solve")
+    assert made.memories == ()
+    [gated, others] = made.solved
+    assert gated == "gated answers kept 100.0 % of 1"
+    assert others.startswith("other answers kept ")
+    card = (tmp_path / "peft/README.md").read_text("utf-8")
+    assert f"solved into the weights for this export: {gated}; {others}" in card
+    model = PeftModel.from_pretrained(
+        AutoModelForCausalLM.from_pretrained(DEMO_FOLDER, dtype=torch.float32), tmp_path / "peft"
+    )
+    own = _own(vault, "gated", PROMPTS)
+    assert torch.equal(_logits(model, PROMPTS).argmax(1), own.argmax(1))
+    assert not torch.allclose(_logits(model, PROMPTS), own, atol=1e-3)
+    with pytest.raises(MemoryCannotBeExported, match="memoir"):
+        vault.export(tmp_path / "mixed", at="mixed", memories="solve")
 
 
 def test_a_route_is_kept_while_an_exported_model_generates(vault: Vault, tmp_path: Path) -> None:
