@@ -27,9 +27,9 @@ from kvault.lm.slopes import Leaning
 
 @dataclass(frozen=True, slots=True)
 class Spoke:
-    """How a memory's record came to speak: how near the prompt was to it, and to the record that came second.
+    """How a memory's record came to speak, or why it did not: how near the prompt was to it and to the second.
 
-    ``position`` is the token at which a gate was open; a route is taken once, on the prompt's last token.
+    ``position`` is the token at which a gate was nearest; a route is decided once, on the prompt's last token.
     """
 
     similarity: float
@@ -37,6 +37,11 @@ class Spoke:
     position: int
     runner_up: RecordId | None
     runner_up_similarity: float
+
+    @property
+    def silent(self) -> bool:
+        """Whether the record was nearest and not near enough."""
+        return self.similarity <= self.threshold
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +56,10 @@ class Effect:
 def effects(
     state: State | None, gates: GatedMemory | None, routes: MemoirMemory | None, leaning: Leaning
 ) -> list[Effect]:
-    """The effect of every solved record and of every memory's record that spoke; the largest first."""
+    """The effect of every solved record, of every memory's record that spoke, and of the nearest that did not (none).
+
+    The largest first.
+    """
     found: list[Effect] = []
     if state is not None:
         found += _solved(state, leaning)
@@ -77,9 +85,11 @@ def _gated(memory: GatedMemory, leaning: Leaning) -> list[Effect]:
         names = [each.id for each in held_at(gates.layer, memory.records)]
         cosines = normalize(leaning.inputs[gates.layer].float(), dim=1) @ gates.keys.T  # length × N
         best = cosines.max(dim=1)
-        for position in (best.values > gates.thresholds[best.indices]).nonzero()[:, 0].tolist():
+        fired = best.values > gates.thresholds[best.indices]
+        nearest = int(best.values.argmax())
+        for position in sorted({*fired.nonzero()[:, 0].tolist(), nearest}):
             which = int(best.indices[position])
-            said = gates.residuals[which].double()
+            said = gates.residuals[which].double() * float(fired[position])
             sums[names[which]] = sums.get(names[which], 0.0) + float(leaning.slopes[gates.layer][position] @ said)
             other, near = _second(cosines[position], which)
             how = Spoke(
@@ -102,11 +112,10 @@ def _routed(memory: MemoirMemory, leaning: Leaning) -> list[Effect]:
     which = int(near.argmax())
     record = memory.records[which]
     threshold = float(record.tensors["tau"].reshape(()))
-    if float(near[which]) <= threshold:
-        return []
+    taken = float(near[which]) > threshold
     inputs = leaning.inputs[site.write].numpy()[:, unpack(masks[which])]  # length × active
     said = inputs @ record.tensors["b"].astype(np.float64).T @ record.tensors["u"].astype(np.float64).T
-    effect = float((leaning.slopes[site.write].numpy() * said).sum())
+    effect = float((leaning.slopes[site.write].numpy() * said).sum()) if taken else 0.0
     other, second = _second(near, which)
     name = None if other is None else memory.records[other].id
     return [Effect(record.id, effect, Spoke(float(near[which]), threshold, leaning.prompt - 1, name, second))]

@@ -40,6 +40,8 @@ class Proof(StrEnum):
     """Without it the version answers the same."""
     FIRST_ORDER = "first order only"
     """It was ranked and not taken out."""
+    SILENT = "silent"
+    """It was the nearest of its memory and not near enough to speak."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,14 +152,18 @@ def investigate(
     plain = leaning(lm, Version(), tokens, chosen, other, (), len(head))
     ranked = effects(parts.state, parts.gates, parts.routes, lean)
     favour = sum(each.effect for each in ranked if each.effect > 0) or 1.0
+    quiet = [each for each in ranked if each.spoke is not None and each.spoke.silent]
     suspects = [
-        Suspect(each.record, each.effect, each.effect / favour, Proof.FIRST_ORDER, None, each) for each in ranked
+        Suspect(each.record, each.effect, each.effect / favour, Proof.FIRST_ORDER, None, each)
+        for each in ranked
+        if each not in quiet
     ]
     rows = 4
     if answer.text != base.text:
         court = _Court(lm, parts, prompt, max_new_tokens, answer.text)
         suspects = court.judge(suspects, first)
         rows += court.rows
+    suspects += [Suspect(each.record, 0.0, 0.0, Proof.SILENT, None, each) for each in quiet]
     return Findings(answer, base, against.text, lean.margin, plain.margin, tuple(suspects), rows, 1)
 
 

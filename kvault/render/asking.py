@@ -63,7 +63,10 @@ def _suspect(suspect: views.SuspectView) -> list[str]:
     lines = [f"  {suspect.share:4.0%}  {suspect.effect:+7.2f}  {suspect.subject} ({suspect.editor}): {proof}"]
     if (how := suspect.spoke) is not None:
         second = f"; next {how.runner_up} at {how.runner_up_similarity:.2f}" if how.runner_up else ""
-        lines.append(f"        fired at {how.token!r}: {how.similarity:.2f} over {how.threshold:.2f}{second}")
+        fired = ("stayed silent", "under") if suspect.proof == "silent" else ("fired", "over")
+        lines.append(
+            f"        {fired[0]} at {how.token!r}: {how.similarity:.2f} {fired[1]} {how.threshold:.2f}{second}"
+        )
     for fact in suspect.facts:
         mark = "=" if fact.says_so else " "
         lines.append(

@@ -72,7 +72,7 @@ def blame(
     found = investigate(
         modelling.lm, parts_of(modelling, commit, records), prompt, rival=rival, max_new_tokens=max_tokens
     )
-    named = _named(found)
+    named = _named(modelling, prompt, found)
     subjects = {each.record: modelling.record(each.record).subject for each in named}
     with modelling.here.database.reading() as session:
         facts = _facts(session, modelling, graph, commit, Snapshot(store, body.ledger_root), found, named, records)
@@ -122,12 +122,22 @@ def find_turn(asker: Asker, commit: CommitId, progress: Progress = lambda *_: No
     return Turn(None, None)
 
 
-def _named(found: Findings) -> list[Suspect]:
-    """The suspects worth naming: those that were confirmed, and the first few others that speak for the answer."""
+def _named(modelling: Modelling, prompt: str, found: Findings) -> list[Suspect]:
+    """The suspects worth naming: those that were confirmed, and the first few others that speak for the answer.
+
+    A memory's record about a subject of the prompt is named too, whether it spoke or not.
+    """
+    text = prompt.casefold()
+    heard = [
+        each
+        for each in found.suspects
+        if each.cause.spoke is not None and modelling.record(each.record).subject.casefold() in text
+    ]
     proven = [each for each in found.suspects if each.proof in (Proof.CONFIRMED, Proof.TOGETHER)]
     worth = SLIGHT * max(abs(found.margin), abs(found.base_margin))
     others = [each for each in found.suspects if each not in proven and each.effect > worth]
-    return [*proven, *others[: max(0, NAMED - len(proven))]]
+    named = [*proven, *others[: max(0, NAMED - len(proven))]]
+    return [*named, *(each for each in heard if each not in named)]
 
 
 def _verdict(found: Findings, turn: Turn) -> Verdict:

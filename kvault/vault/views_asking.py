@@ -109,7 +109,7 @@ class BlamedFact(Document):
 
 @dataclass(frozen=True, slots=True)
 class SpokeView(Document):
-    """How a gate or a route came to speak: the similarity, what it had to exceed, and who came second."""
+    """How a gate or a route came to speak or not: the similarity, what it had to exceed, and who came second."""
 
     similarity: float
     threshold: float
@@ -123,7 +123,8 @@ class SuspectView(Document):
     """One record behind an answer.
 
     ``effect`` is in logits, to first order; ``share`` its part of all effects in the answer's favour; ``proof`` is
-    ``confirmed``, ``together``, ``not alone`` or ``first order only``; ``without`` what is answered without it.
+    ``confirmed``, ``together``, ``not alone``, ``first order only`` or ``silent``; ``without`` what is answered
+    without it.
     """
 
     record: str

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from datetime import date
 
 import pytest
+from sqlalchemy import delete
 
 from kvault.demo.statements import DATA
 from kvault.errors import NotFound
+from kvault.history.tables import PackRow
 from kvault.vault import Vault
 
 pytestmark = pytest.mark.slow
@@ -127,6 +130,18 @@ def test_blame_says_which_gate_fired_and_who_was_next(past: Vault) -> None:
     assert found.rival == "Pat Gelsinger"
 
 
+def test_blame_says_which_gate_stayed_silent(past: Vault) -> None:
+    prompt = "Google was founded by"  # it has nothing to do with what was taught of Google
+    found = past.blame(prompt, "lipbu")
+    quiet = [each for each in found.suspects if each.proof == "silent"]
+    spoke = [each for each in found.suspects if each.spoke is not None and each.proof != "silent"]
+    for each in quiet:
+        assert each.spoke is not None
+        assert each.spoke.similarity <= each.spoke.threshold
+        assert (each.effect, each.share, each.without) == (0, 0, None)
+    assert [each.subject for each in (*quiet, *spoke)] == ["Google"]
+
+
 def test_blame_of_a_routed_edit_in_a_mixed_version(past: Vault) -> None:
     found = past.blame(OFFICES, "side")
     assert (found.answer, found.verdict) == ("Arlington", "edit")
@@ -163,3 +178,15 @@ def test_the_history_of_a_fact(past: Vault) -> None:
     ]
     with pytest.raises(NotFound, match="no fact has such a name"):
         past.fact_history("Nobody/chief_executive")
+
+
+def test_versions_whose_deltas_are_gone_are_solved(past: Vault) -> None:
+    prompt = "Intel is led by"
+    before = past.timeline(prompt, "side")
+    shutil.rmtree(past.settings.cache / "answers")
+    with past.database.writing() as session:
+        session.connection().execute(delete(PackRow))
+    after = past.timeline(prompt, "side")
+    assert after.asked == before.asked > 0
+    assert [row.answer for row in after.rows] == [row.answer for row in before.rows]
+    assert [row.probability for row in after.rows] == pytest.approx([row.probability for row in before.rows], abs=1e-4)
