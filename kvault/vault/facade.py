@@ -28,7 +28,17 @@ from kvault.ledger.values import Action
 from kvault.objects.store import ObjectStore
 from kvault.runs.execute import Executor
 from kvault.settings import Settings
-from kvault.vault import factlines, ledgering, recounting, referring, unstaging, views, views_asking, views_signing, working
+from kvault.vault import (
+    factlines,
+    ledgering,
+    recounting,
+    referring,
+    unstaging,
+    views,
+    views_asking,
+    views_signing,
+    working,
+)
 from kvault.vault.surroundings import Surroundings
 
 if TYPE_CHECKING:
