@@ -73,7 +73,7 @@ def load(folder: Path, environment: Mapping[str, str]) -> Settings:
     values = _read(path, "Make a vault with `kvault init`.")
     worktree = ""
     if set(values) == {LINK}:
-        worktree, folder = str(folder.parent), Path(str(values[LINK]))
+        worktree, folder = str(folder.parent.resolve()), Path(str(values[LINK]))
         path = folder / CONFIG
         values = _read(path, "Its vault was moved or deleted: correct the path in the worktree's configuration.")
     known = {field.name for field in fields(Settings)} - {"folder", "worktree"}

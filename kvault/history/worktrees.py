@@ -94,7 +94,5 @@ def remove(session: Session, path: str, actor: str, at: int) -> Worktree:
 
 def main_branch(session: Session) -> str:
     """The current branch of the vault's own folder, whichever folder asks."""
-    return main_branch(session)
-
     row = session.get(MetaRow, Meta.HEAD.value)
     return "" if row is None else row.value

@@ -28,7 +28,7 @@ class Worktrees:
         Without ``branch``, a new one at ``HEAD`` is called after the folder. Raises
         :class:`~kvault.history.worktrees.BranchInUse`, and :class:`Conflict` for a folder that has a vault already.
         """
-        folder = Path(path).absolute()
+        folder = Path(path).resolve()
         inside = folder / FOLDER
         if (inside / CONFIG).exists() and not self._left_over(folder):
             raise Conflict("this folder has a vault already", path=folder, remedy="Name another folder.")
@@ -56,7 +56,7 @@ class Worktrees:
         """The vault's own folder, then the others by path."""
         here = self.here.settings
         with self.here.database.reading() as session:
-            own = worktrees.Worktree(str(here.folder.parent), worktrees.main_branch(session))
+            own = worktrees.Worktree(str(here.folder.parent.resolve()), worktrees.main_branch(session))
             found = [own, *worktrees.listing(session)]
             targets = {row.name: row.target for row in refs.refs(session, refs.RefKind.BRANCH)}
         return [
@@ -73,7 +73,7 @@ class Worktrees:
 
     def remove(self, path: str | Path) -> WorktreeView:
         """Forget the folder ``path``; its branch and a person's files in it stay."""
-        folder = Path(path).absolute()
+        folder = Path(path).resolve()
         with self.here.database.writing() as session:
             gone = worktrees.remove(session, str(folder), self.here.actor, self.here.clock.now())
             row = session.get(RefRow, gone.branch)
