@@ -60,7 +60,7 @@ def log(
     rows = vault.log(
         *names, limit=max_count, graph=graph, all_refs=all_refs, detail=detail, since=since, until=until,
         authors=authors, greps=greps, ignore_case=ignore_case, follow=follow, text=text, paths=after or (),
-        guess=after is None,
+        guess=after is None, brief=oneline and not session.json,
     )  # fmt: skip
     session.emit([row.document() for row in rows], lambda: render.log(rows, oneline=oneline, graph=graph))
 

@@ -1,13 +1,14 @@
 """Which commits changed which facts.
 
 A commit changes a fact when the fact's revision differs from that in each of its parents, so a merge that only takes a
-side over changes nothing. Where a commit has one parent and a batch, the batch says it; otherwise ledgers are compared,
-in those nodes only in which they differ. This module knows ids, and of texts only whether a revision holds one.
+side over changes nothing. A commit's batch says what it changed beside its first parent; what a merge changed, and what
+a commit without a batch did, is seen by comparing ledgers, in those nodes only in which they differ. This module knows
+ids, and of texts only whether a revision holds one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Table, func, select
@@ -41,17 +42,36 @@ class Chronicle:
         """The commits of ``among`` that change one of ``facts``, with those changes."""
         wanted = set(facts)
         within = among if isinstance(among, set | frozenset | dict) else set(among)
-        batches = self._batches_of(wanted)
-        touched: Touched = {}
+        touched = {commit: changes for commit, changes in self.told(wanted).items() if commit in within}
+        merges = [commit for commit in touched if len(self.found.parents[commit]) > 1]
+        for commit in (*merges, *(commit for commit in self.loose() if commit in within)):
+            if changes := [change for change in self.compared(commit) if change.fact in wanted]:
+                touched[commit] = changes
+            else:
+                touched.pop(commit, None)
+        return touched
+
+    def told(self, facts: Collection[FactId]) -> Touched:
+        """The commits whose batch changes one of ``facts`` beside the first parent, with those changes."""
+        batches = self._batches_of(facts)
+        found: Touched = {}
         for part in _parts(batches):
             query = select(_COMMITS.c.id, _COMMITS.c.batch_id).where(_COMMITS.c.batch_id.in_(part))
             for commit, batch in self.session.connection().execute(query):
-                if commit in within and len(self.found.parents[commit]) < 2:
-                    touched[commit] = batches[batch]
-        for commit in self._without_batch(within):
-            if changes := [change for change in self.compared(commit) if change.fact in wanted]:
-                touched[commit] = changes
-        return touched
+                if commit in self.found.parents:
+                    found[commit] = batches[batch]
+        return found
+
+    def loose(self) -> set[CommitId]:
+        """The commits that have parents and no batch to say what they changed."""
+        query = select(_COMMITS.c.id).where(_COMMITS.c.batch_id.is_(None))
+        loose = self.session.connection().execute(query).scalars()
+        return {CommitId(commit) for commit in loose if self.found.parents[commit]}
+
+    def holding(self, commits: Sequence[CommitId], fact: FactId, revision: RevisionId) -> CommitId | None:
+        """The first of ``commits`` whose ledger has this revision of a fact, or None."""
+        roots = self._roots(commits)
+        return next((each for each in commits if Snapshot(self.store, roots[each])(fact) == revision), None)
 
     def changes(self, commits: Collection[CommitId]) -> Touched:
         """Everything that each of ``commits`` changes, by fact."""
@@ -96,15 +116,6 @@ class Chronicle:
                 found.setdefault(batch, []).append(FactChange(fact, before, after))
         return found
 
-    def _without_batch(self, within: Collection[CommitId]) -> Iterator[CommitId]:
-        """The commits whose batch does not say what they changed: merges, and those that have none."""
-        query = select(_COMMITS.c.id).where(_COMMITS.c.batch_id.is_(None))
-        loose = {CommitId(commit) for commit in self.session.connection().execute(query).scalars()}
-        for commit in within:
-            parents = self.found.parents[commit]
-            if len(parents) > 1 or (parents and commit in loose):
-                yield commit
-
     def _roots(self, commits: Iterable[CommitId]) -> dict[CommitId, Digest]:
         query = select(_COMMITS.c.id, _COMMITS.c.ledger_root).where(_COMMITS.c.id.in_(list(commits)))
         return {CommitId(commit): Digest(root) for commit, root in self.session.connection().execute(query)}
@@ -133,19 +144,14 @@ def taught_by(chronicle: Chronicle, start: CommitId, fact: FactId, revision: Rev
 
     Along a merge the first parent that holds the revision is followed.
     """
-    touched = chronicle.touching({fact}, chronicle.found.ancestors([start]))
+    asked = chronicle.told({fact}).keys() | chronicle.loose()
     commit = start
-    while commit not in touched:
-        parents = chronicle.found.parents[commit]
-        if not parents:
+    while parents := chronicle.found.parents[commit]:
+        above = chronicle.holding(parents, fact, revision) if commit in asked else parents[0]
+        if above is None:
             return commit
-        commit = parents[0] if len(parents) == 1 else _holding(chronicle, parents, fact, revision)
+        commit = above
     return commit
-
-
-def _holding(chronicle: Chronicle, parents: tuple[CommitId, ...], fact: FactId, revision: RevisionId) -> CommitId:
-    roots = chronicle._roots(parents)
-    return next((p for p in parents if Snapshot(chronicle.store, roots[p])(fact) == revision), parents[0])
 
 
 def _parts(values: Iterable[str]) -> Iterator[list[str]]:

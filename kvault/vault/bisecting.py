@@ -99,7 +99,7 @@ class Bisect:
         with self.here.database.reading() as session:
             said = self._read(session)
             messages = {
-                line.id: line.message.partition("\n")[0]
+                line[0]: line[-1].partition("\n")[0]
                 for line in read_lines(session, list(dict.fromkeys(each.commit for each in said)))
             }
         return [

@@ -18,7 +18,7 @@ from sqlmodel import Session
 
 from kvault.clock import iso
 from kvault.history import graph, notes, refs, revisions
-from kvault.history.logbook import Line, Wanted, count_changes, read_lines
+from kvault.history.logbook import Line, Wanted, count_changes, read_all, read_lines
 from kvault.history.moments import Edge, parse_moment
 from kvault.history.snapshots import FactChange
 from kvault.history.syntax import MalformedRevision
@@ -54,6 +54,7 @@ class LogOptions(TypedDict, total=False):
     text: str
     detail: Detail
     graph: bool
+    brief: bool
     guess: bool
 
 
@@ -79,6 +80,8 @@ class LogQuery:
     text: str = ""
     detail: Detail = Detail.NONE
     graph: bool = False
+    brief: bool = False
+    """Whether to leave out what one line has no room for: how many changes a commit has, and its notes."""
     guess: bool = True
     """Whether a revision that names no version may be a path; not after a ``--``."""
 
@@ -99,47 +102,53 @@ def log(here: Surroundings, query: LogQuery) -> list[views.CommitView]:
     with here.database.reading() as session:
         texts, paths = _split(session, query)
         ends = revisions.select_commits(session, texts, query.all_refs)
-        found = graph.load(session)
+        everything = read_all(session) if query.limit is None or not wanted.everything else {}
+        dates = {commit: line[1] for commit, line in everything.items()}
+        found = graph.with_edges(session, dates) if dates else graph.load(session)
         chronicle = Chronicle(session, Remembering(here.store), found)
         shown = list(found.log(ends.starts, ends.without))
         touched = _narrowed(chronicle, query, paths, shown)
         if touched is not None:
             shown = [commit for commit in shown if commit in touched]
-        if wanted.everything:
-            lines = read_lines(session, shown if query.limit is None else shown[: query.limit])
+        if everything:
+            lines = list(islice(wanted.keep(map(everything.__getitem__, shown)), query.limit))
         else:
-            lines = list(islice(wanted.keep(read_lines(session, shown)), query.limit))
-        rows = commit_views(session, found, lines)
+            lines = read_lines(session, shown[: query.limit])
+        rows = commit_views(session, found, lines, brief=query.brief)
         if query.graph:
-            above = found.simplified([line.id for line in lines])
-            rows = [replace(row, shown_parents=above[line.id]) for row, line in zip(rows, lines, strict=True)]
+            above = found.simplified([line[0] for line in lines])
+            rows = [replace(row, shown_parents=above[line[0]]) for row, line in zip(rows, lines, strict=True)]
         if query.detail is Detail.NONE:
             return rows
-        asked = [line.id for line in lines]
+        asked = [line[0] for line in lines]
         changes = chronicle.changes(asked) if touched is None else {commit: touched[commit] for commit in asked}
         return _detailed(session, query.detail, rows, changes)
 
 
-def commit_views(session: Session, found: graph.Graph, lines: Sequence[Line]) -> list[views.CommitView]:
-    """Views of commits, in a handful of queries however many there are."""
+def commit_views(
+    session: Session, found: graph.Graph, lines: Sequence[Line], *, brief: bool = False
+) -> list[views.CommitView]:
+    """Views of commits, in a handful of queries however many there are; ``brief`` ones lack what one line has no room
+    for: how many changes there are, and notes."""
     names: dict[str, list[str]] = defaultdict(list)
     for ref in refs.refs(session):
         names[ref.target].append(ref.name if ref.kind is refs.RefKind.BRANCH else f"{ref.kind.value}: {ref.name}")
-    counts = count_changes(session, {line.batch for line in lines if line.batch})
-    said = notes.of_commits(session, {line.id for line in lines})
+    counts = {} if brief else count_changes(session, {line[4] for line in lines if line[4]})
+    said = {} if brief else notes.of_commits(session, {line[0] for line in lines})
+    parents = found.parents
     return [
         views.CommitView(
-            line.id,
-            found.parents[line.id],
-            line.message,
-            line.author,
-            iso(line.at),
-            line.verb,
-            counts.get(line.batch or "", 0),
-            tuple(names[line.id]) if line.id in names else (),
-            tuple(note.text for note in said[line.id]) if line.id in said else (),
+            commit,
+            parents[commit],
+            message,
+            author,
+            iso(at),
+            verb,
+            counts.get(batch, 0) if batch else 0,
+            tuple(names[commit]) if commit in names else (),
+            tuple(note.text for note in said[commit]) if commit in said else (),
         )
-        for line in lines
+        for commit, at, author, verb, batch, message in lines
     ]
 
 
