@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Connection, Engine, MetaData, Select, create_engine, event, inspect, text
-from sqlalchemy.exc import DatabaseError, OperationalError
+from sqlalchemy.exc import DatabaseError, DBAPIError, OperationalError
 from sqlmodel import Session, SQLModel
 
 from kvault.errors import Conflict, Damaged, KvaultError, NotFound, TryAgain
@@ -134,10 +134,14 @@ def plain_rows(session: Session, query: Select[Any]) -> list[tuple[Any, ...]]:
     For tables that are read whole: a row object for each of ten thousand rows costs as much as reading them.
     """
     connection = session.connection()
+    statement = str(query.compile(dialect=connection.dialect))
+    driver = connection.dialect.loaded_dbapi
     cursor = connection.connection.cursor()
     try:
-        cursor.execute(str(query.compile(dialect=connection.dialect)))
+        cursor.execute(statement)
         return list(cursor.fetchall())
+    except driver.Error as error:
+        raise DBAPIError.instance(statement, None, error, driver.Error) from error
     finally:
         cursor.close()
 

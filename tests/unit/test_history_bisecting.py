@@ -1,4 +1,4 @@
-"""Searching a graph for a planted culprit: found in any history, in few steps, and never in a commit that is no answer."""
+"""Searching a graph for a planted culprit: found in any history, in few steps."""
 
 from __future__ import annotations
 

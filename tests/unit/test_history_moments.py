@@ -40,7 +40,7 @@ def test_each_form(text: str, edge: Edge, expected: datetime) -> None:
     assert parse_moment(text, micros(NOW), edge) == micros(expected)
 
 
-@pytest.mark.parametrize("text", ["", "soon", "2026-13-01", "3 fortnights ago", "ago", "-1 days ago", "2026-08-01T25:00"])
+@pytest.mark.parametrize("text", ["", "soon", "2026-13-01", "3 fortnights ago", "-1 days ago", "2026-08-01T25:00"])
 def test_what_is_no_time_is_told_with_the_forms(text: str) -> None:
     with pytest.raises(InvalidInput, match="3 days ago"):
         parse_moment(text, micros(NOW), Edge.FIRST)
