@@ -1,4 +1,4 @@
-"""Verbs of history: commit, log, show, diff, branch, switch, tag, revert, reflog."""
+"""Verbs that make history: commit, branch, switch, tag, revert."""
 
 from __future__ import annotations
 
@@ -47,44 +47,6 @@ def commit(
     if signed:
         vault.sign(made.id)
     session.emit(made.document(), lambda: render.committed(made))
-
-
-@click.command()
-@click.argument("revision", default="HEAD")
-@click.option("-n", "--max-count", type=click.IntRange(1), help="Show at most this many.")
-@click.option("--oneline", is_flag=True, help="One line a commit.")
-@click.option("--graph", is_flag=True, help="Draw the commits' graph.")
-@click.option("--all", "all_refs", is_flag=True, help="Start from every ref.")
-@json_option
-@pass_session
-def log(session: Session, revision: str, max_count: int | None, oneline: bool, graph: bool, all_refs: bool) -> None:
-    """List the commits that lead to REVISION, newest first."""
-    rows = session.vault().log(revision, limit=max_count, all_refs=all_refs)
-    session.emit([row.document() for row in rows], lambda: render.log(rows, oneline=oneline, graph=graph))
-
-
-@click.command()
-@click.argument("revision", default="HEAD")
-@json_option
-@pass_session
-def show(session: Session, revision: str) -> None:
-    """Show one commit: its facts, its records and its weights' change."""
-    found = session.vault().show(revision)
-    session.emit(found.document(), lambda: render.shown(found))
-
-
-@click.command()
-@click.argument("revisions")
-@click.argument("second", default="")
-@click.option("--exit-code", is_flag=True, help="Exit with 1 when the versions differ.")
-@json_option
-@pass_session
-def diff(session: Session, revisions: str, second: str, exit_code: bool) -> None:
-    """Compare the ledgers of two versions: A..B, or A B."""
-    found = session.vault().diff(f"{revisions}..{second}" if second else revisions)
-    session.emit(found.document(), lambda: render.difference(found))
-    if exit_code and found.rows:
-        raise click.exceptions.Exit(1)
 
 
 @click.command()
@@ -152,15 +114,4 @@ def revert(session: Session, revision: str, facts: tuple[str, ...], keep_later: 
     session.emit(made.document(), lambda: render.committed(made))
 
 
-@click.command()
-@click.argument("ref", default="HEAD")
-@click.option("-n", "--max-count", type=click.IntRange(1), default=30, show_default=True)
-@json_option
-@pass_session
-def reflog(session: Session, ref: str, max_count: int) -> None:
-    """List the moves of a ref, newest first."""
-    rows = session.vault().reflog(ref, limit=max_count)
-    session.emit([row.document() for row in rows], lambda: render.reflog(rows))
-
-
-COMMANDS = [commit, log, show, diff, branch, switch, tag, revert, reflog]
+COMMANDS = [commit, branch, switch, tag, revert]

@@ -8,13 +8,25 @@ from pathlib import Path
 import click
 
 import kvault
-from kvault.cli import answering, asking, history, ledger, operations, promotion, signing
+from kvault.cli import (
+    answering,
+    asking,
+    bisect,
+    history,
+    ledger,
+    looking,
+    notes,
+    operations,
+    promotion,
+    signing,
+    worktree,
+)
 from kvault.cli.context import Session, reports_errors
 
 SECTIONS = {
-    "Start": ("init", "demo", "status"),
+    "Start": ("init", "demo", "status", "worktree"),
     "Ledger": ("relation", "import", "add", "amend", "retract", "unstage", "facts"),
-    "History": ("commit", "log", "show", "diff", "branch", "switch", "tag", "revert", "reflog"),
+    "History": ("commit", "log", "show", "diff", "branch", "switch", "tag", "revert", "reflog", "bisect", "notes"),
     "Answers": ("ask", "timeline", "blame", "consolidate", "export"),
     "Checks and promotion": ("check", "policy", "promote", "rollback"),
     "Trust": ("sign", "verify-commit", "verify-tag", "keys", "provenance"),
@@ -61,7 +73,7 @@ def cli(context: click.Context, folder: Path, as_json: bool, debug: bool) -> Non
     context.obj = Session(folder.absolute(), as_json, debug)
 
 
-for module in (ledger, history, answering, asking, promotion, operations, signing):
+for module in (ledger, history, looking, bisect, notes, worktree, answering, asking, promotion, operations, signing):
     for command in module.COMMANDS:
         cli.add_command(command)
 

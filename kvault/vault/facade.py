@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from kvault import settings as configuration
 from kvault.clock import Clock
@@ -29,8 +29,11 @@ from kvault.objects.store import ObjectStore
 from kvault.runs.execute import Executor
 from kvault.settings import Settings
 from kvault.vault import (
+    comparing,
     factlines,
+    facts_at,
     ledgering,
+    logs,
     recounting,
     referring,
     unstaging,
@@ -39,7 +42,12 @@ from kvault.vault import (
     views_signing,
     working,
 )
+from kvault.vault.bisecting import Bisect
+from kvault.vault.logs import LogOptions, LogQuery
+from kvault.vault.noting import Notes
 from kvault.vault.surroundings import Surroundings
+from kvault.vault.views_history import FactAtView
+from kvault.vault.worktrees import Worktrees
 
 if TYPE_CHECKING:
     from kvault.checks.report import Report
@@ -89,7 +97,7 @@ class Vault:
         path = Path(folder).absolute()
         inside = path if path.name == configuration.FOLDER else path / configuration.FOLDER
         settings = configuration.load(inside, environment or {})
-        database = Database.open(settings.database_url)
+        database = Database.open(settings.database_url, worktree=settings.worktree)
         database.check_schema()
         return Vault(
             Surroundings(settings, database, ObjectStore.open(settings.objects_url), settings.actor or default_actor())
@@ -273,23 +281,55 @@ class Vault:
         """Solve the branch's gated records into the weights; the figures before and after."""
         return self.answering.consolidate(self.head(), message, editor, progress)
 
-    def log(
-        self, revision: str = "HEAD", *, limit: int | None = None, all_refs: bool = False
-    ) -> list[views.CommitView]:
-        """The commits that lead to a revision or range, descendants first."""
-        with self.database.reading() as session:
-            starts, without = referring.selection(session, revision, all_refs)
-        return recounting.log(self.here, starts, without, limit)
+    def log(self, *names: str, limit: int | None = None, **asked: Unpack[LogOptions]) -> list[views.CommitView]:
+        """The commits that ``names`` (``A``, ``^A``, ``A..B``, ``A...B``) lead to, descendants first.
+
+        ``asked`` are the other fields of :class:`~kvault.vault.logs.LogQuery`.
+        """
+        return logs.log(self.here, LogQuery(names, limit=limit, **asked))
 
     def show(self, revision: str = "HEAD") -> views.ShowView:
         """One commit in full."""
         return recounting.show(self.here, self.resolve(revision))
 
-    def diff(self, revisions_text: str) -> views.DiffView:
-        """The facts in which two versions differ: ``A..B``."""
+    def fact_at(self, name: str, revision: str = "HEAD") -> FactAtView:
+        """A fact (``fact/ID`` or ``SUBJECT/RELATION``) as it stands in a version, and the commit that taught it."""
+        return facts_at.fact_at(self.here, self.resolve(revision), name)
+
+    def diff(
+        self, revisions_text: str, *, tensors: bool = False, answers: str = "", facts: bool = True
+    ) -> views.DiffView:
+        """How two versions differ: ``A..B``, or ``A...B`` from their common ancestor on.
+
+        ``answers`` names prompts to ask both (a file, a stored suite, or ``facts`` for those that differ); without
+        ``facts`` their rows are left out.
+        """
         with self.database.reading() as session:
             old, new = referring.pair(session, revisions_text)
-        return recounting.diff(self.here, old, new)
+        found = comparing.facts(self.here, old, new)
+        prompts_ = comparing.questions(self.here, answers, found) if answers else []
+        if tensors:
+            weighed = _weighing().tensors(self.answering.modelling, old, new)
+            found = replace(found, tensors=weighed, memories=comparing.memories(self.here, old, new))
+        if answers:
+            pairs = _weighing().answers(self.answering, old, new, prompts_)
+            found = replace(found, answers=pairs, asked=len(prompts_))
+        return found if facts else replace(found, rows=(), stat=None)
+
+    @property
+    def bisect(self) -> Bisect:
+        """The search for a first bad commit on the current branch: start, good, bad, skip, run, log, reset."""
+        return Bisect(self.here, self.head(), lambda: self.answering)
+
+    @property
+    def notes(self) -> Notes:
+        """Remarks about commits: add, show, all, remove."""
+        return Notes(self.here)
+
+    @property
+    def worktrees(self) -> Worktrees:
+        """Further folders on this vault: add, listing, remove."""
+        return Worktrees(self.here)
 
     def sign(self, revision: str = "HEAD", *, tag: bool = False, key: str = "") -> views_signing.SignatureView:
         """Sign a commit, or with ``tag`` the tag of that name, by a key file or the set signing key."""
@@ -483,6 +523,11 @@ class Vault:
         """What is missing or misconfigured."""
         rows: list[views.DoctorRow] = _founding().doctor(self.here)
         return rows
+
+
+def _weighing() -> Any:
+    """Comparing weights and answers, which loads torch: loaded when it is asked for."""
+    return importlib.import_module("kvault.vault.weighing")
 
 
 def _founding() -> Any:

@@ -15,14 +15,16 @@ from sqlmodel import Session
 from kvault.history import graph as graphs
 from kvault.history import revisions
 from kvault.history.graph import Graph, read_row
+from kvault.history.logbook import read_lines
 from kvault.ids import BatchId, CommitId, Digest
 from kvault.ledger.batches import changes_of
 from kvault.lm.generate import Answer, greedy_rows
 from kvault.lm.model import LanguageModel
-from kvault.vault import recounting, views
+from kvault.vault import views
 from kvault.vault.answers import Answers, Said
 from kvault.vault.ledgering import describe
 from kvault.vault.lineup import LineupMaker
+from kvault.vault.logs import commit_views
 from kvault.vault.modelling import Modelling
 from kvault.vault.views_asking import TimelineRow, TimelineStep, TimelineView
 
@@ -126,7 +128,7 @@ def timeline(
         found = graphs.load(session)
         chosen = revisions.resolve_range(session, range_text)
         commits = [*revisions.commits_of(found, chosen)][:at_most][::-1]
-        shown = recounting.commit_views(session, found, commits)
+        shown = commit_views(session, found, read_lines(session, commits))
     asker = Asker.of(modelling, found, prompt, max_tokens)
     answers = asker.ask(commits, progress)
     steps = step_numbers(found, commits, [each.text for each in answers])
