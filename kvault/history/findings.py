@@ -33,6 +33,7 @@ class Code(StrEnum):
     REFLOG_AUDIT = "reflog-audit"
     ALIAS_PLAN = "alias-plan"
     POLICY_ROW = "policy-row"
+    COMMIT_GONE = "commit-gone"
     LEASE = "lease"
     FENCE = "fence"
     HEAD = "head"

@@ -29,6 +29,10 @@ Materialise = Callable[[CommitId], object]
 Progress = Callable[[str, int, int], None]
 
 
+def silent(_stage: str, _done: int, _total: int) -> None:
+    """Progress that nobody looks at."""
+
+
 class Level(StrEnum):
     """How deep to look."""
 
@@ -41,6 +45,7 @@ def fsck(
     session: Session, store: ObjectStore, *, now: int, level: Level = Level.FULL,
     verify_batch: VerifyBatch | None = None, also_needed: Iterable[tuple[Digest, str]] = (),
     further: Mapping[str, Iterator[Finding]] = MappingProxyType({}),
+    progress: Progress = silent,
 ) -> Checkup:  # fmt: skip
     """Check the vault in a reading session; damage is found, never raised.
 
@@ -59,7 +64,7 @@ def fsck(
     present = set(store.iterate())
     checks = _shallow(session, needs, present, commits, now)
     if level is Level.FULL:
-        checks |= _deep(session, needs, present, commits)
+        checks |= _deep(session, store, needs, present, commits, progress)
         if verify_batch is not None:
             checks["sealed batches"] = fsck_ledger.sealed_batches(session, verify_batch)
     for name, check in {**checks, **further}.items():
@@ -93,6 +98,7 @@ def _shallow(
         "objects": fsck_objects.needed_objects(needs, present),
         "ledgers": fsck_ledger.ledgers(session, needs),
         "refs": fsck_refs.ref_rows(session, commits),
+        "named": fsck_refs.named_commits(session),
         "reflogs": fsck_refs.reflogs(session),
         "fences": fsck_refs.fences(session, now),
         "vault": fsck_refs.vault_facts(session, needs),
@@ -100,12 +106,12 @@ def _shallow(
 
 
 def _deep(
-    session: Session, needs: Needs, present: set[Digest], commits: Mapping[CommitId, CommitBody]
-) -> dict[str, Iterator[Finding]]:
+    session: Session, store: ObjectStore, needs: Needs, present: set[Digest], commits: Mapping[CommitId, CommitBody],
+    progress: Progress,
+) -> dict[str, Iterator[Finding]]:  # fmt: skip
     """Every byte of every object, and every row of content."""
     return {
-        "stored objects": fsck_objects.stored_objects(needs, present),
-        "records": fsck_objects.record_rows(session, needs),
+        "stored objects": fsck_objects.stored_objects(session, store, needs, present, progress),
         "ledger rows": fsck_ledger.content_rows(session),
         "applied batches": fsck_ledger.applied_batches(session, needs, commits),
         "database": fsck_refs.database_file(session),
