@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 import kvault
-from kvault.cli import answering, history, ledger, operations, promotion
+from kvault.cli import answering, history, ledger, operations, promotion, storage
 from kvault.cli.context import Session, reports_errors
 
 SECTIONS = {
@@ -17,7 +17,8 @@ SECTIONS = {
     "History": ("commit", "log", "show", "diff", "branch", "switch", "tag", "revert", "reflog"),
     "Answers": ("ask", "consolidate", "export"),
     "Checks and promotion": ("check", "policy", "promote", "rollback"),
-    "Operations": ("runs", "worker", "fsck", "audit", "bench", "doctor"),
+    "Storage": ("fsck", "gc"),
+    "Operations": ("runs", "worker", "audit", "bench", "doctor"),
 }
 
 
@@ -60,7 +61,7 @@ def cli(context: click.Context, folder: Path, as_json: bool, debug: bool) -> Non
     context.obj = Session(folder.absolute(), as_json, debug)
 
 
-for module in (ledger, history, answering, promotion, operations):
+for module in (ledger, history, answering, promotion, operations, storage):
     for command in module.COMMANDS:
         cli.add_command(command)
 

@@ -32,6 +32,7 @@ from kvault.vault.surroundings import Surroundings
 
 if TYPE_CHECKING:
     from kvault.checks.report import Report
+    from kvault.vault import views_storage
     from kvault.vault.answering import Answering
 
 Progress = Callable[[str, int, int], None]
@@ -367,6 +368,10 @@ class Vault:
         view: views.FsckView = _founding().fsck(self.here, level=level, rebuild=rebuild, progress=progress)
         return view
 
+    def gc(self, *, grace: str = "", dry_run: bool = False) -> views_storage.GcView:
+        """Take away what nothing has named for the grace (``14d``), and mark what nothing names now."""
+        return _storing("collecting").gc(self.here, grace, dry_run)  # type: ignore[no-any-return]
+
     def audit_log(self, *, limit: int = 30) -> list[views.AuditView]:
         """The newest audit rows."""
         return referring.audit_rows(self.here, limit)
@@ -375,6 +380,11 @@ class Vault:
         """What is missing or misconfigured."""
         rows: list[views.DoctorRow] = _founding().doctor(self.here)
         return rows
+
+
+def _storing(module: str) -> Any:
+    """The verbs of storage and exchange, which few commands need."""
+    return importlib.import_module(f"kvault.vault.{module}")
 
 
 def _founding() -> Any:
