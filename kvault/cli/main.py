@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 import kvault
-from kvault.cli import answering, history, ledger, operations, promotion, storage
+from kvault.cli import answering, exchange, history, ledger, operations, promotion, storage
 from kvault.cli.context import Session, reports_errors
 
 SECTIONS = {
@@ -18,6 +18,7 @@ SECTIONS = {
     "Answers": ("ask", "consolidate", "export"),
     "Checks and promotion": ("check", "policy", "promote", "rollback"),
     "Storage": ("fsck", "gc"),
+    "Exchange": ("clone", "fetch", "push", "remote", "bundle"),
     "Operations": ("runs", "worker", "audit", "bench", "doctor"),
 }
 
@@ -61,7 +62,7 @@ def cli(context: click.Context, folder: Path, as_json: bool, debug: bool) -> Non
     context.obj = Session(folder.absolute(), as_json, debug)
 
 
-for module in (ledger, history, answering, promotion, operations, storage):
+for module in (ledger, history, answering, promotion, operations, storage, exchange):
     for command in module.COMMANDS:
         cli.add_command(command)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from kvault.render.table import table
@@ -26,3 +27,38 @@ def collected(view: views.GcView) -> str:
     rows = [(pile.reason, pile.form, str(pile.objects), size(pile.bytes)) for pile in view.piles]
     note = "\nNothing was changed." if view.dry_run else ""
     return f"{table(('reason', 'form', 'objects', 'bytes'), rows)}\n{held}{note}"
+
+
+def transferred(view: views.TransferView) -> str:
+    """What came in or went out, ref by ref."""
+    lines = [f"{view.source or 'here'} → {view.target or 'here'}"]
+    lines.append(f"{view.commits} commits, {view.objects} objects, {size(view.bytes)} on the way.")
+    lines += heads(view.heads)
+    return "\n".join(lines)
+
+
+def heads(rows: Sequence[views.HeadView]) -> list[str]:
+    """Refs, one a line, with what became of them."""
+    lines = []
+    for row in rows:
+        here = f" → {row.here}" if row.here and row.here != row.name else ""
+        outcome = f"  ({row.outcome})" if row.outcome else ""
+        lines.append(f"  {row.target[:12]}  {row.kind:7} {row.name}{here}{outcome}")
+    return lines
+
+
+def bundle(view: views.BundleView) -> str:
+    """A bundle: what it holds and what it builds on."""
+    needs = ", ".join(name[:12] for name in view.prerequisites) or "nothing"
+    lines = [f"{view.file}: {view.commits} commits, {view.rows} rows, {view.objects} objects, {size(view.bytes)}"]
+    lines += heads(view.heads)
+    lines.append(f"It builds on {needs}; base {view.model} ({view.base[:12]}); audit rows {view.audit_first} to "
+                 f"{view.audit_last}.")  # fmt: skip
+    return "\n".join(lines)
+
+
+def remotes(rows: Sequence[views.RemoteView]) -> str:
+    """Other vaults and what was seen there."""
+    if not rows:
+        return "No remote. Add one with `kvault remote add origin FOLDER`."
+    return table(("name", "place", "refs"), [(row.name, row.url, ", ".join(row.refs)) for row in rows])
