@@ -35,13 +35,13 @@ class Side(World):
     here: Surroundings
 
     @staticmethod
-    def make(folder: Path, url: str) -> Side:
+    def make(folder: Path, url: str, *, exist_ok: bool = False) -> Side:
         """An empty vault in ``folder`` over a migrated database."""
         settings = Settings(folder / ".kvault", base="a model", database=url)
-        settings.folder.mkdir(parents=True)
+        settings.folder.mkdir(parents=True, exist_ok=exist_ok)
         write(settings)
         store = ObjectStore.open(str(settings.folder / "objects"))
-        side = Side(Database.open(url), store)
+        side = Side(Database.open(settings.database_url), store)
         side.here = Surroundings(settings, side.database, store, "ann", Clock(side.tick))
         return side
 
@@ -84,13 +84,15 @@ def one(tmp_path: Path, sqlite_template: Path) -> Side:
 @pytest.fixture
 def two(one: Side, tmp_path: Path, database_url: str) -> Side:
     """A vault on either engine that took all of ``one`` in and knows it as origin."""
-    side = Side.make(tmp_path / "two", database_url)
-    file = tmp_path / "whole"
+    return founded(one, tmp_path / "two", database_url, tmp_path / "whole")
+
+
+def founded(one: Side, folder: Path, url: str, file: Path, *, exist_ok: bool = False) -> Side:
+    """A vault in ``folder`` that took all of ``one`` in and knows it as origin."""
+    side = Side.make(folder, url, exist_ok=exist_ok)
     bundling.create(one.here, file, [])
-    with side.database.reading() as session:
-        head = meta.read(session, meta.Meta.HEAD)
     found = bundles.read(file)
-    facts = {meta.Meta.HEAD: head, meta.Meta.BASE: str(found.header.base)}
+    facts = {meta.Meta.HEAD: "main", meta.Meta.BASE: str(found.header.base)}
 
     def plan(session: Session, bundle: bundles.Bundle) -> exchange.Plan:
         made = exchange.tracking(session, "origin", bundle.header.heads)
@@ -100,7 +102,7 @@ def two(one: Side, tmp_path: Path, database_url: str) -> Side:
 
     exchange.accept(side.here, found, "clone", "one", plan, facts)
     side.now = one.now
-    remotes.add(side.here, "origin", str(tmp_path / "one"))
+    remotes.add(side.here, "origin", str(one.here.settings.folder.parent))
     return side
 
 
