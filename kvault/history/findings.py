@@ -55,12 +55,16 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Checkup:
-    """What was looked at, by kind, and what was found; ``targets`` are the commits that refs stand at."""
+    """What was looked at, by kind, and what was found.
+
+    ``targets`` are the commits that refs stand at; ``versions`` are one commit for each tree.
+    """
 
     checked: Mapping[str, int]
     findings: tuple[Finding, ...]
     targets: tuple[CommitId, ...] = ()
+    versions: tuple[CommitId, ...] = ()
 
     def with_findings(self, kind: str, checked: int, findings: Iterable[Finding]) -> Checkup:
         """This, with a further kind of check beside it."""
-        return Checkup({**self.checked, kind: checked}, (*self.findings, *findings), self.targets)
+        return Checkup({**self.checked, kind: checked}, (*self.findings, *findings), self.targets, self.versions)

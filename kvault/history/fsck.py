@@ -7,7 +7,8 @@ transaction of the check has ended.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from types import MappingProxyType
 
@@ -21,7 +22,7 @@ from kvault.history.findings import Checkup, Code, Finding
 from kvault.history.fsck_ledger import VerifyBatch
 from kvault.history.needs import Needs
 from kvault.history.tables import AuditRow, PackRow, RecordRow, RefRow
-from kvault.ids import CommitId, Digest
+from kvault.ids import CommitId, Digest, sha256
 from kvault.objects.store import ObjectStore
 
 Materialise = Callable[[CommitId], object]
@@ -71,19 +72,32 @@ def fsck(
         _take(found, name, check)
     targets = tuple(sorted({CommitId(target) for target in session.exec(select(RefRow.target))} & set(commits)))
     checked = {"commits": len(commits), "refs": len(targets), "objects": len(present), "audit rows": audited}
-    return Checkup(checked, tuple(found), targets)
+    versions = {body.tree: name for name, body in sorted(commits.items(), reverse=True)}
+    return Checkup(checked, tuple(found), targets, tuple(sorted(versions.values())))
 
 
-def materialised(checkup: Checkup, materialise: Materialise, progress: Progress) -> Checkup:
-    """``checkup`` with the weights of every ref's version built and compared; call it outside any transaction."""
+def materialised(
+    checkup: Checkup, materialise: Materialise, progress: Progress, *, percent: int | None = None, seed: str = ""
+) -> Checkup:
+    """``checkup`` with the weights of every ref's version built and compared; call it outside any transaction.
+
+    ``percent`` takes that share of all versions instead, drawn by ``seed``: the same seed draws the same ones.
+    """
+    chosen = checkup.targets if percent is None else sample(checkup.versions, percent, seed)
     found: list[Finding] = []
-    for done, commit in enumerate(checkup.targets, start=1):
+    for done, commit in enumerate(chosen, start=1):
         try:
             materialise(commit)
         except KvaultError as error:
             found.append(Finding(Code.TREE_DIFFERS, commit, error.message, f"commit {commit[:12]}"))
-        progress("materialise", done, len(checkup.targets))
-    return checkup.with_findings("versions", len(checkup.targets), found)
+        progress("materialise", done, len(chosen))
+    return checkup.with_findings("versions", len(chosen), found)
+
+
+def sample(versions: Sequence[CommitId], percent: int, seed: str) -> tuple[CommitId, ...]:
+    """``percent`` of ``versions``, at least one where there is any, drawn by ``seed``."""
+    drawn = sorted(versions, key=lambda commit: sha256(f"{seed} {commit}".encode()))
+    return tuple(drawn[: math.ceil(len(drawn) * percent / 100)])
 
 
 def _shallow(
@@ -139,6 +153,8 @@ def _needs(
         needs.commit(name, body)
     for commit, digest in session.exec(select(PackRow.commit_id, PackRow.digest)):
         needs.extra(Digest(digest), commit)
+    fsck_objects.keyframes(session, needs)
+    fsck_refs.kept_slices(session, needs)
     for record in session.exec(select(RecordRow.digest)):
         needs.extra(Digest(record), "record row")
     fsck_refs.recipes(session, needs)

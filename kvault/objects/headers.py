@@ -72,3 +72,13 @@ def named_in_header(head: bytes) -> set[Digest]:
     """The digests in a tensor file's header."""
     length = int.from_bytes(head[:8], "little")
     return named_in_text(head[8 : 8 + length])
+
+
+def shapes(head: bytes) -> dict[str, tuple[int, ...]]:
+    """The tensors' shapes in the file that begins with ``head``; none where its header is not whole."""
+    length = int.from_bytes(head[:8], "little")
+    try:
+        outer = json.loads(head[8 : 8 + length].decode("utf-8"))
+        return {name: tuple(int(side) for side in entry["shape"]) for name, entry in outer.items() if "shape" in entry}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return {}
