@@ -17,7 +17,7 @@ SECTIONS = {
     "History": ("commit", "log", "show", "diff", "branch", "switch", "tag", "revert", "reflog"),
     "Answers": ("ask", "consolidate", "export"),
     "Checks and promotion": ("check", "policy", "promote", "rollback"),
-    "Storage": ("fsck", "gc"),
+    "Storage": ("fsck", "gc", "repack"),
     "Exchange": ("clone", "fetch", "push", "remote", "bundle"),
     "Operations": ("runs", "worker", "audit", "bench", "doctor"),
 }

@@ -62,3 +62,15 @@ def remotes(rows: Sequence[views.RemoteView]) -> str:
     if not rows:
         return "No remote. Add one with `kvault remote add origin FOLDER`."
     return table(("name", "place", "refs"), [(row.name, row.url, ", ".join(row.refs)) for row in rows])
+
+
+def repaired(rows: Sequence[views.RepairView]) -> list[str]:
+    """What was mended, one a line."""
+    return [f"mended {row.what} {row.object[:64]}: {row.message}" for row in rows]
+
+
+def repacked(rows: Sequence[views.KeyframeView]) -> str:
+    """Whole tensors that were written or let go."""
+    if not rows:
+        return "No way is long enough; nothing was written."
+    return "\n".join(f"{row.action} {row.commit[:12]}  {size(row.bytes)}  ({row.reason})" for row in rows)

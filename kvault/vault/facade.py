@@ -362,11 +362,33 @@ class Vault:
         """Do the queued runs in this process; without ``once``, keep looking for new ones."""
         return self.answering.work(once, progress)
 
-    def fsck(self, *, level: str = "full", materialize: bool = False, progress: Progress = silent) -> views.FsckView:
-        """Verify the vault: ``full``, ``connectivity`` or ``audit``; ``materialize`` solves every ref's version too."""
+    def fsck(
+        self,
+        *,
+        level: str = "full",
+        materialize: bool = False,
+        percent: int | None = None,
+        progress: Progress = silent,
+    ) -> views.FsckView:
+        """Verify the vault: ``full``, ``connectivity`` or ``audit``.
+
+        ``materialize`` solves every ref's version too, or ``percent`` of all versions, drawn by the head.
+        """
         rebuild = self.answering.rebuild if materialize else None
-        view: views.FsckView = _founding().fsck(self.here, level=level, rebuild=rebuild, progress=progress)
+        view: views.FsckView = _founding().fsck(
+            self.here, level=level, rebuild=rebuild, progress=progress, percent=percent
+        )
         return view
+
+    def repair(self, findings: Sequence[views.Finding] = ()) -> list[views_storage.RepairView]:
+        """Mend what can be made again, of ``findings`` and beside them; no id changes."""
+        return _storing("repairing").repair(self.here, findings, lambda: self.answering.rebuilding())  # type: ignore[no-any-return]
+
+    def repack(
+        self, revisions_: Sequence[str] = (), *, every: int = 50, drop: bool = False
+    ) -> list[views_storage.KeyframeView]:
+        """Keep whole tensors where the way to a ref is long or heavy; with ``drop``, let those of no ref go."""
+        return self.answering.repack([self.resolve(each) for each in revisions_], every, drop)
 
     def gc(self, *, grace: str = "", dry_run: bool = False) -> views_storage.GcView:
         """Take away what nothing has named for the grace (``14d``), and mark what nothing names now."""
