@@ -39,6 +39,8 @@ class Code(StrEnum):
     HEAD = "head"
     BASE = "base"
     AUDIT_CHAIN = "audit-chain"
+    REMOTE_ROW = "remote-row"
+    GARBAGE_ROW = "garbage-row"
     DATABASE = "database"
     TREE_DIFFERS = "tree-differs"
 

@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session, col, func, select
 
 from kvault.errors import KvaultError
-from kvault.history import fsck_commits, fsck_ledger, fsck_objects, fsck_refs
+from kvault.history import fsck_commits, fsck_ledger, fsck_objects, fsck_refs, fsck_storage
 from kvault.history.commits import CommitBody
 from kvault.history.findings import Checkup, Code, Finding
 from kvault.history.fsck_ledger import VerifyBatch
@@ -65,7 +65,7 @@ def fsck(
     present = set(store.iterate())
     checks = _shallow(session, needs, present, commits, now)
     if level is Level.FULL:
-        checks |= _deep(session, store, needs, present, commits, progress)
+        checks |= _deep(session, store, needs, present, commits, now, progress)
         if verify_batch is not None:
             checks["sealed batches"] = fsck_ledger.sealed_batches(session, verify_batch)
     for name, check in {**checks, **further}.items():
@@ -113,6 +113,8 @@ def _shallow(
         "ledgers": fsck_ledger.ledgers(session, needs),
         "refs": fsck_refs.ref_rows(session, commits),
         "named": fsck_refs.named_commits(session),
+        "keyframes": fsck_storage.keyframes(session, needs),
+        "remotes": fsck_storage.remotes(session),
         "reflogs": fsck_refs.reflogs(session),
         "fences": fsck_refs.fences(session, now),
         "vault": fsck_refs.vault_facts(session, needs),
@@ -121,13 +123,14 @@ def _shallow(
 
 def _deep(
     session: Session, store: ObjectStore, needs: Needs, present: set[Digest], commits: Mapping[CommitId, CommitBody],
-    progress: Progress,
+    now: int, progress: Progress,
 ) -> dict[str, Iterator[Finding]]:  # fmt: skip
     """Every byte of every object, and every row of content."""
     return {
         "stored objects": fsck_objects.stored_objects(session, store, needs, present, progress),
         "ledger rows": fsck_ledger.content_rows(session),
         "applied batches": fsck_ledger.applied_batches(session, needs, commits),
+        "garbage": fsck_storage.garbage(session, store, present, now),
         "database": fsck_refs.database_file(session),
     }
 
@@ -153,8 +156,7 @@ def _needs(
         needs.commit(name, body)
     for commit, digest in session.exec(select(PackRow.commit_id, PackRow.digest)):
         needs.extra(Digest(digest), commit)
-    fsck_objects.keyframes(session, needs)
-    fsck_refs.kept_slices(session, needs)
+    fsck_storage.needed(session, needs)
     for record in session.exec(select(RecordRow.digest)):
         needs.extra(Digest(record), "record row")
     fsck_refs.recipes(session, needs)

@@ -12,9 +12,7 @@ from sqlmodel import Session, select
 
 from kvault.history.findings import Code, Finding
 from kvault.history.needs import Needs
-from kvault.history.packing import read_keyframe
-from kvault.history.publish import Pack
-from kvault.history.tables import PackRow, RecordRow
+from kvault.history.tables import RecordRow
 from kvault.ids import Digest
 from kvault.objects import headers
 from kvault.objects.failures import ObjectDamaged, ObjectMissing
@@ -64,15 +62,3 @@ def _record(row: RecordRow, head: bytes) -> Iterator[Finding]:
     elif (document.get("recipe"), document.get("group")) != (row.recipe, row.group_digest):
         message = "the record was made under another recipe or for another group"
         yield Finding(Code.RECORD_ROW, row.digest, message, "record row")
-
-
-def keyframes(session: Session, needs: Needs) -> None:
-    """Add the whole tensors that keyframes name to what is needed."""
-    query = select(PackRow.commit_id, PackRow.digest).where(PackRow.kind == Pack.KEYFRAME.value)
-    for commit, digest in session.exec(query):
-        try:
-            named = read_keyframe(needs.store, Digest(digest))
-        except (ObjectDamaged, ObjectMissing):
-            continue  # told as an object
-        for values, _shape in named.tensors.values():
-            needs.extra(values, commit)

@@ -21,7 +21,7 @@ from kvault.history.meta import Meta
 from kvault.history.needs import Needs
 from kvault.history.refs import RefKind
 from kvault.history.tables import CommitRow, LeaseRow, MetaRow, ReflogRow, RefRow
-from kvault.ids import CommitId, Digest, is_digest
+from kvault.ids import CommitId, Digest
 
 Step: TypeAlias = tuple[str | None, str | None, str, str, str, int]
 """Old, new, actor, verb, reason, time."""
@@ -78,15 +78,6 @@ def named_commits(session: Session) -> Iterator[Finding]:
                     named.setdefault(str(commit), f"audit rows of {name}")
     for commit in sorted(named.keys() - known):
         yield Finding(Code.COMMIT_GONE, commit, "a ref stood at it, and it is not there", named[commit])
-
-
-def kept_slices(session: Session, needs: Needs) -> None:
-    """Add the slices of other vaults' audit chains that audit rows name to what is needed."""
-    for row in audit.stream(session):
-        detail = row["detail"]
-        kept = detail.get("slice") if row["verb"] == "receive" and isinstance(detail, dict) else None
-        if isinstance(kept, str) and is_digest(kept):
-            needs.extra(Digest(kept), f"audit row {row['seq']}")
 
 
 def fences(session: Session, now: int) -> Iterator[Finding]:

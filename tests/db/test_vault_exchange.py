@@ -18,7 +18,7 @@ from kvault.history.fsck import fsck
 from kvault.history.receiving import MissingPrerequisite, UnrelatedVault
 from kvault.history.refs import Gate, Move, RefKind
 from kvault.history.tables import CommitRow
-from kvault.ids import CommitId
+from kvault.ids import CommitId, Digest
 from kvault.ledger.batches import verify_sealed
 from kvault.ledger.tables import BatchRow
 from kvault.objects.store import ObjectStore
@@ -115,7 +115,7 @@ def test_a_clone_is_the_same_history_with_its_own_refs(one: Side, two: Side) -> 
     two.sound()
     with two.database.reading() as session:
         row = next(row for row in audit.rows(session) if row.verb == "receive")
-    kept = two.store.get_document(str(row.detail["slice"]))  # type: ignore[arg-type]
+    kept = two.store.get_document(Digest(str(row.detail["slice"])))
     with one.database.reading() as session:
         assert kept["rows"][-1]["digest"] == audit.head(session).digest  # type: ignore[index]
 
@@ -324,3 +324,32 @@ def test_remotes_are_added_listed_and_removed(two: Side, tmp_path: Path) -> None
     with pytest.raises(NotFound):
         remotes.remove(two.here, "origin")
     two.sound()
+
+
+@pytest.mark.parametrize(
+    ("statement", "code"),
+    [
+        ("UPDATE remote SET url = 'elsewhere'", "remote-row"),
+        ("UPDATE remote SET name = 'upstream'", "remote-row"),
+        ("DELETE FROM remote", "remote-row"),
+        ("INSERT INTO garbage VALUES ('{digest}', 1, 5)", "garbage-row"),
+        ("INSERT INTO garbage VALUES ('{digest}', {size}, 9999999999999999)", "garbage-row"),
+        ("UPDATE ref SET kind = 'branch' WHERE kind = 'remote'", "ref-row"),
+    ],
+)
+def test_a_changed_row_of_exchange_is_named(two: Side, statement: str, code: str) -> None:
+    digest = next(two.store.iterate())
+    with two.database.writing() as session:
+        words = statement.format(digest=digest, size=two.store.size(digest))
+        session.connection().exec_driver_sql(words)
+    with two.database.reading() as session:
+        assert code in {found.code for found in fsck(session, two.store, now=two.now).findings}
+
+
+def test_the_slice_of_the_other_audit_chain_is_needed(two: Side) -> None:
+    with two.database.reading() as session:
+        row = next(row for row in audit.rows(session) if row.verb == "receive")
+    two.store.delete(Digest(str(row.detail["slice"])))
+    with two.database.reading() as session:
+        [found] = fsck(session, two.store, now=two.now).findings
+    assert (found.code, found.needed_by) == ("object-missing", f"audit row {row.seq}")
