@@ -11,7 +11,7 @@ from sqlmodel import Session, col, func, select
 from kvault.clock import Clock
 from kvault.db import Database
 from kvault.errors import Conflict, InvalidInput
-from kvault.history import bundles, graph, meta, receiving, refs, revisions, sending
+from kvault.history import admitting, bundles, graph, meta, refs, revisions, sending
 from kvault.history.bundles import Bundle, Head, Header
 from kvault.history.refs import RefKind
 from kvault.history.sending import Parcel
@@ -69,9 +69,9 @@ def verify(file: Path, here: Surroundings | None) -> BundleView:
     found = bundles.read(file)
     if here is not None:
         with here.database.reading() as session:
-            receiving.check(session, here.store, found)
+            admitting.check(session, here.store, found)
     else:
-        receiving.check_rows(found)
+        admitting.check_rows(found)
     return view(found)
 
 
@@ -85,8 +85,8 @@ def unbundle(here: Surroundings, file: Path, remote: str) -> TransferView:
     ``REMOTE/NAME``. Aliases are left where they are. All of it, or nothing: a branch that cannot move forward stops it.
     """
     found = bundles.read(file)
-    receiving.check_rows(found)
-    commits = {row_id: body.parents for row_id, body in receiving.bodies(found).items()}
+    admitting.check_rows(found)
+    commits = {row_id: body.parents for row_id, body in admitting.bodies(found).items()}
 
     def plan(session: Session, bundle: Bundle) -> Plan:
         if remote:
@@ -157,7 +157,7 @@ def clone(source: str, settings: Settings, actor: str, clock: Clock | None = Non
 def _found(here: Surroundings, place: Place, bundle: Bundle) -> tuple[Surroundings, TransferView]:
     header = bundle.header
     if header.prerequisites:
-        raise receiving.MissingPrerequisite(
+        raise admitting.MissingPrerequisite(
             "the bundle builds on another one", file=bundle.path, remedy="Clone from a bundle that was made without ^."
         )
     settings = Settings(

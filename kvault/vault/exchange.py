@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from sqlmodel import Session
 
 from kvault.errors import Conflict, InvalidInput
-from kvault.history import bundles, graph, meta, receiving, refs, revisions, sending
+from kvault.history import admitting, bundles, graph, meta, receiving, refs, revisions, sending
 from kvault.history.bundles import Bundle, Head
 from kvault.history.receiving import Receipt, Wish
 from kvault.history.refs import RefKind
@@ -66,7 +66,7 @@ def accept(
     ``facts`` are those of a vault that is being founded.
     """
     with here.database.reading() as session:
-        checked = receiving.check(session, here.store, bundle, founding=facts is not None)
+        checked = admitting.check(session, here.store, bundle, founding=facts is not None)
         planner(session, bundle)
     receiving.store_objects(here.store, bundle)
     with here.database.writing() as session:
@@ -244,7 +244,7 @@ def _to_bundle(
     with temporary(here) as work, here.database.reading() as session:
         commits = graph.load(session)
         if place.exists() and not set(header.roots) & set(sending.roots_of(session)):
-            raise receiving.UnrelatedVault(
+            raise admitting.UnrelatedVault(
                 "the bundle's history began apart from this one", place=place.url, remedy="Push to another place."
             )
         for head in heads:

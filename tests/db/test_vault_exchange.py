@@ -13,9 +13,9 @@ from kvault.clock import Clock
 from kvault.db import Database
 from kvault.errors import Conflict, GateRefused, KvaultError, NotFound
 from kvault.history import audit, bundles, leases, meta, refs
+from kvault.history.admitting import MissingPrerequisite, UnrelatedVault
 from kvault.history.bundles import BundleDamaged
 from kvault.history.fsck import fsck
-from kvault.history.receiving import MissingPrerequisite, UnrelatedVault
 from kvault.history.refs import Gate, Move, RefKind
 from kvault.history.tables import CommitRow
 from kvault.ids import CommitId, Digest
