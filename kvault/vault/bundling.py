@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from sqlmodel import Session, col, func, select
@@ -21,13 +22,13 @@ from kvault.lm.source import fingerprint, resolve
 from kvault.objects.store import ObjectStore
 from kvault.settings import CONFIG, Settings, write
 from kvault.vault import remotes
-from kvault.vault.exchange import NotFastForward, Plan, accept, tracking
+from kvault.vault.exchange import NotFastForward, Plan, accept, is_protected, tracking
 from kvault.vault.places import Place, settle, temporary
 from kvault.vault.surroundings import Surroundings
 from kvault.vault.views_storage import BundleView, HeadView, TransferView
 
 CLONING = "cloning"
-"""A file that says that a clone is not finished."""
+"""A folder that says that a clone is not finished; its settings move out of it last."""
 
 
 class BaseDiffers(Conflict):
@@ -104,6 +105,8 @@ def _direct(session: Session, header: Header, commits: graph.Graph) -> Plan:
         here = refs.find(session, head.name)
         if head.kind in (RefKind.ALIAS, RefKind.REMOTE):
             plan.leave(head, "left alone: an alias moves by a promotion")
+        elif is_protected(session, head.name):
+            plan.leave(head, f"left alone: {head.name} is an alias's name here")
         elif here is None:
             plan.wish(head, head.name, head.kind, None, "new", "from a bundle")
         elif here.target == head.target:
@@ -138,7 +141,7 @@ def clone(source: str, settings: Settings, actor: str, clock: Clock | None = Non
     fresh_outside = not folder.parent.exists()
     folder.mkdir(parents=True)
     try:
-        (folder / CLONING).touch()
+        (folder / CLONING).mkdir()
         here = Surroundings(
             settings, Database.open(settings.database_url), ObjectStore.open(settings.objects_url), actor,
             clock or Clock(),
@@ -146,8 +149,9 @@ def clone(source: str, settings: Settings, actor: str, clock: Clock | None = Non
         with place.bundle(here, (), ()) as bundle:
             here, told = _found(here, place, bundle)
         remotes.add(here, remotes.ORIGIN, source)
-        write(here.settings)
-        (folder / CLONING).unlink()
+        write(replace(here.settings, folder=folder / CLONING))
+        (folder / CLONING / CONFIG).replace(folder / CONFIG)
+        (folder / CLONING).rmdir()
     except BaseException:
         shutil.rmtree(folder.parent if fresh_outside else folder, ignore_errors=True)
         raise

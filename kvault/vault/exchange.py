@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from sqlmodel import Session
+from sqlmodel import Session, select
 
 from kvault.errors import Conflict, InvalidInput
 from kvault.history import admitting, bundles, graph, meta, receiving, refs, revisions, sending
@@ -19,6 +19,8 @@ from kvault.history.receiving import Receipt, Wish
 from kvault.history.refs import RefKind
 from kvault.history.sending import Parcel
 from kvault.ids import CommitId
+from kvault.promotion import moves
+from kvault.promotion.tables import PolicyRow
 from kvault.vault import remotes
 from kvault.vault.places import Place, chosen, temporary
 from kvault.vault.surroundings import Surroundings
@@ -188,7 +190,7 @@ def _plan_push(
     plan = Plan()
     for head in heads:
         there = refs.find(session, head.name)
-        if there is not None and there.kind in (RefKind.ALIAS, RefKind.REMOTE):
+        if is_protected(session, head.name) or (there is not None and there.kind is RefKind.REMOTE):
             raise _protected(head.name)
         check_lease(head, None if there is None else there.target, lease, expected)
         if there is None:
@@ -202,6 +204,13 @@ def _plan_push(
             outcome = check_forward(head, there.target, forward, lease)
             plan.wish(head, head.name, RefKind.BRANCH, there.target, outcome, "pushed")
     return plan
+
+
+def is_protected(session: Session, name: str) -> bool:
+    """Whether a name is an alias's, promoted to yet or not."""
+    ref = refs.find(session, name)
+    held = session.exec(select(PolicyRow.alias).where(PolicyRow.alias == name)).first()
+    return name == moves.DEFAULT_ALIAS or held is not None or (ref is not None and ref.kind is RefKind.ALIAS)
 
 
 def check_lease(
@@ -249,7 +258,7 @@ def _to_bundle(
             )
         for head in heads:
             old = stands.get(head.name)
-            if old is not None and old.kind is RefKind.ALIAS:
+            if is_protected(session, head.name) or (old is not None and old.kind is RefKind.ALIAS):
                 raise _protected(head.name)
             check_lease(head, old.target if old else None, lease, expected)
             outcome = "new"

@@ -176,6 +176,12 @@ def test_push_to_a_protected_ref_is_refused(one: Side, two: Side, spec: str) -> 
     assert one.commits() == held
 
 
+def test_the_name_of_an_alias_is_no_branch_that_can_be_pushed(one: Side, two: Side) -> None:
+    with pytest.raises(GateRefused, match="protected"):
+        exchange.push(one.here, str(two.here.settings.folder.parent), ["main:production"], None)
+    assert two.at("production") is None
+
+
 def test_a_branch_that_somebody_works_on_is_not_pushed_to(one: Side, two: Side) -> None:
     two.commit({"Peru": "Arequipa"})
     with one.database.writing() as session:
