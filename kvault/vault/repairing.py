@@ -19,7 +19,7 @@ from kvault.errors import KvaultError
 from kvault.history import audit, graph, leases, packing
 from kvault.history.findings import Code
 from kvault.history.publish import Pack
-from kvault.history.tables import LeaseRow, PackRow
+from kvault.history.tables import CommitRow, LeaseRow, PackRow
 from kvault.ids import CommitId, Digest, is_digest
 from kvault.runs.states import RunState
 from kvault.runs.tables import RunRow
@@ -42,8 +42,13 @@ def repair(
     here: Surroundings, findings: Iterable[views.Finding], rebuilding: Callable[[], Rebuilding]
 ) -> list[RepairView]:
     """Mend what can be mended; what was done, piece by piece."""
-    done = [*_leftovers(here), *_leases(here), *_notes(here)]
-    broken = {found.object for found in findings if found.code in _REBUILT}
+    found = list(findings)
+    done = [
+        *_leftovers(here),
+        *_leases(here, {each.object for each in found if each.code == Code.LEASE}),
+        *_notes(here),
+    ]
+    broken = {each.object for each in found if each.code in _REBUILT}
     return [*done, *_packs(here, broken, rebuilding)] if broken else done
 
 
@@ -58,18 +63,20 @@ def _leftovers(here: Surroundings) -> list[RepairView]:
     return found
 
 
-def _leases(here: Surroundings) -> list[RepairView]:
-    """Leases whose run is over, or that ended longer ago than any lease lasts; fences stay."""
+def _leases(here: Surroundings, flagged: set[str]) -> list[RepairView]:
+    """Leases that fsck complains of, whose run is over, or that ended longer ago than any lease lasts; fences stay."""
     now = here.clock.now()
     found: list[RepairView] = []
     with here.database.writing() as session:
         over = {RunState.DONE.value, RunState.FAILED.value, RunState.CANCELLED.value}
-        for row in session.exec(select(LeaseRow).where(col(LeaseRow.holder) != "")):
+        held = select(LeaseRow).where((col(LeaseRow.holder) != "") | (col(LeaseRow.expires_at) > now))
+        for row in session.exec(held.order_by(col(LeaseRow.ref))).all():
             run = session.get(RunRow, row.holder.removeprefix("run ")) if row.holder.startswith("run ") else None
-            if (run is not None and run.state in over) or row.expires_at < now - leases.LONGEST:
+            ended = row.expires_at < now - leases.LONGEST or (run is not None and run.state in over)
+            if ended or row.ref in flagged:
                 where = (col(LeaseRow.ref) == row.ref, col(LeaseRow.fence) == row.fence)
                 session.connection().execute(update(LeaseRow).where(*where).values(holder="", expires_at=0))
-                found.append(RepairView("lease", row.ref, f"released; {row.holder} is over"))
+                found.append(RepairView("lease", row.ref, f"released; {row.holder or 'nobody'} held it"))
         if found:
             names: list[str] = [each.object for each in found]
             audit.append(session, actor=here.actor, verb="repair", subject="leases", detail={"released": names}, at=now)
@@ -113,6 +120,8 @@ def _broken_packs(here: Surroundings, broken: set[str]) -> list[tuple[CommitId, 
             kind, digest = Pack(row.kind), Digest(row.digest)
             if digest in broken or (kind is Pack.KEYFRAME and broken & _values(here, digest)):
                 chosen.append((CommitId(row.commit_id), kind, digest))
+        commits = session.exec(select(CommitRow.id).where(col(CommitRow.id).in_(sorted(broken))))
+        chosen += [(CommitId(commit), Pack.DELTA, Digest("")) for commit in commits]  # a delta's row that is gone
     return chosen
 
 
@@ -131,7 +140,8 @@ def _again(here: Surroundings, commit: CommitId, kind: Pack, digest: Digest, reb
         rebuilding.keyframe(commit)
         return "solved again from its records"
     data = rebuilding.delta(commit)
-    _remove_damaged(here, digest)
+    if digest:
+        _remove_damaged(here, digest)
     with here.database.writing() as session:
         if data is None:
             packing.let_go(session, commit, kind, here.actor, now)

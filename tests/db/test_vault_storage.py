@@ -9,7 +9,8 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from sqlmodel import Session, select
+from sqlalchemy import delete
+from sqlmodel import Session, col, select
 
 from kvault.demo.statements import DATA
 from kvault.history import leases, packing, refs
@@ -117,6 +118,17 @@ def test_a_broken_delta_is_made_again_byte_for_byte(vault: Vault, gone: bool) ->
     [mended] = vault.repair(found.findings)
     assert (mended.what, mended.message) == ("delta", "made again from records, byte for byte")
     assert file_of(vault, digest).read_bytes() == data
+    assert vault.fsck().findings == ()
+
+
+def test_the_lost_row_of_a_delta_is_written_again(vault: Vault) -> None:
+    before = packs(vault)
+    with vault.database.writing() as session:
+        session.connection().execute(delete(PackRow).where(col(PackRow.commit_id) == vault.resolve("HEAD")))
+    found = vault.fsck()
+    assert {each.code for each in found.findings} == {"pack-row"}
+    assert [each.what for each in vault.repair(found.findings)] == ["delta"]
+    assert packs(vault) == before
     assert vault.fsck().findings == ()
 
 
