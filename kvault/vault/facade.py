@@ -6,10 +6,7 @@ transactions. The model is loaded when a verb first needs it.
 
 from __future__ import annotations
 
-import getpass
 import importlib
-import os
-import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
@@ -28,7 +25,8 @@ from kvault.objects.store import ObjectStore
 from kvault.runs.execute import Executor
 from kvault.settings import Settings
 from kvault.vault import ledgering, recounting, referring, unstaging, views, working
-from kvault.vault.surroundings import Surroundings
+from kvault.vault.storage_verbs import StorageVerbs, storing
+from kvault.vault.surroundings import Surroundings, default_actor
 
 if TYPE_CHECKING:
     from kvault.checks.report import Report
@@ -42,11 +40,11 @@ def silent(_stage: str, _done: int, _total: int) -> None:
     """Progress that nobody looks at."""
 
 
-class Vault:
+class Vault(StorageVerbs):
     """One base model with its ledger and its history."""
 
     def __init__(self, here: Surroundings) -> None:
-        self.here = here
+        super().__init__(here)
         self._answering: Answering | None = None
 
     # -- opening ---------------------------------------------------------------------------------------------------
@@ -382,66 +380,13 @@ class Vault:
 
     def repair(self, findings: Sequence[views.Finding] = ()) -> list[views_storage.RepairView]:
         """Mend what can be made again, of ``findings`` and beside them; no id changes."""
-        return _storing("repairing").repair(self.here, findings, lambda: self.answering.rebuilding())  # type: ignore[no-any-return]
+        return storing("repairing").repair(self.here, findings, lambda: self.answering.rebuilding())  # type: ignore[no-any-return]
 
     def repack(
         self, revisions_: Sequence[str] = (), *, every: int = 50, drop: bool = False
     ) -> list[views_storage.KeyframeView]:
         """Keep whole tensors where the way to a ref is long or heavy; with ``drop``, let those of no ref go."""
         return self.answering.repack([self.resolve(each) for each in revisions_], every, drop)
-
-    def gc(self, *, grace: str = "", dry_run: bool = False) -> views_storage.GcView:
-        """Take away what nothing has named for the grace (``14d``), and mark what nothing names now."""
-        return _storing("collecting").gc(self.here, grace, dry_run)  # type: ignore[no-any-return]
-
-    # -- exchange --------------------------------------------------------------------------------------------------
-
-    def bundle(self, file: str | Path, revisions_: Sequence[str] = ()) -> views_storage.BundleView:
-        """Write history into one file: ``main``, ``v1..main``, ``main ^v1``; every ref where none is named."""
-        return _storing("bundling").create(self.here, Path(file), revisions_)  # type: ignore[no-any-return]
-
-    def verify_bundle(self, file: str | Path) -> views_storage.BundleView:
-        """Check everything in a bundle, and whether this vault could take it in."""
-        return _storing("bundling").verify(Path(file), self.here)  # type: ignore[no-any-return]
-
-    def unbundle(self, file: str | Path, *, remote: str = "") -> views_storage.TransferView:
-        """Take a bundle in, all of it or nothing; with ``remote`` its refs are only seen as ``REMOTE/NAME``."""
-        return _storing("bundling").unbundle(self.here, Path(file), remote)  # type: ignore[no-any-return]
-
-    @staticmethod
-    def clone(
-        source: str, folder: str | Path, *, base: str = "", database: str = "", objects: str = "", actor: str = "",
-        trust_remote_code: bool = False,
-    ) -> tuple[Vault, views_storage.TransferView]:  # fmt: skip
-        """Found a vault on the history of another one, or of a bundle."""
-        path = Path(folder).absolute() / configuration.FOLDER
-        settings = Settings(path, base, database, objects, trust_remote_code=trust_remote_code)
-        here, told = _storing("bundling").clone(source, settings, actor or default_actor())
-        return Vault(here), told
-
-    def fetch(self, remote: str = "origin", names: Sequence[str] = ()) -> views_storage.TransferView:
-        """Bring a remote's history here and note where its refs stand."""
-        return _storing("exchange").fetch(self.here, remote, names)  # type: ignore[no-any-return]
-
-    def push(
-        self, remote: str = "origin", refs_: Sequence[str] = (), *, force_with_lease: str | None = None
-    ) -> views_storage.TransferView:
-        """Send refs to a remote; a lease (``""`` for what was last seen there) lets it leave commits behind."""
-        return _storing("exchange").push(self.here, remote, refs_, force_with_lease)  # type: ignore[no-any-return]
-
-    def add_remote(self, name: str, url: str) -> views_storage.RemoteView:
-        """Remember another vault by name."""
-        return _storing("remotes").add(self.here, name, url)  # type: ignore[no-any-return]
-
-    def remotes(self) -> list[views_storage.RemoteView]:
-        """The vaults that this one knows."""
-        return _storing("remotes").listing(self.here)  # type: ignore[no-any-return]
-
-    def remove_remote(self, name: str) -> None:
-        """Forget a vault and what was seen there."""
-        _storing("remotes").remove(self.here, name)
-
-    # -- looking after it ------------------------------------------------------------------------------------------
 
     def audit_log(self, *, limit: int = 30) -> list[views.AuditView]:
         """The newest audit rows."""
@@ -453,23 +398,9 @@ class Vault:
         return rows
 
 
-def _storing(module: str) -> Any:
-    """The verbs of storage and exchange, which few commands need."""
-    return importlib.import_module(f"kvault.vault.{module}")
-
-
 def _founding() -> Any:
     """Making and verifying vaults, which reads base models: loaded when it is asked for."""
     return importlib.import_module("kvault.vault.founding")
-
-
-def default_actor() -> str:
-    """Who acts when nobody was named: the user of this process on this machine."""
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):
-        user = str(os.getuid())
-    return f"{user}@{socket.gethostname()}"
 
 
 __all__ = ["Clock", "Vault", "default_actor"]
