@@ -12,6 +12,7 @@ from kvault.cli import (
     answering,
     asking,
     bisect,
+    exchange,
     history,
     ledger,
     looking,
@@ -19,6 +20,7 @@ from kvault.cli import (
     operations,
     promotion,
     signing,
+    storage,
     worktree,
 )
 from kvault.cli.context import Session, reports_errors
@@ -30,7 +32,9 @@ SECTIONS = {
     "Answers": ("ask", "timeline", "blame", "consolidate", "export"),
     "Checks and promotion": ("check", "policy", "promote", "rollback"),
     "Trust": ("sign", "verify-commit", "verify-tag", "keys", "provenance"),
-    "Operations": ("runs", "worker", "fsck", "audit", "bench", "doctor"),
+    "Storage": ("fsck", "gc", "repack"),
+    "Exchange": ("clone", "fetch", "push", "remote", "bundle"),
+    "Operations": ("runs", "worker", "audit", "bench", "doctor"),
 }
 
 
@@ -73,7 +77,12 @@ def cli(context: click.Context, folder: Path, as_json: bool, debug: bool) -> Non
     context.obj = Session(folder.absolute(), as_json, debug)
 
 
-for module in (ledger, history, looking, bisect, notes, worktree, answering, asking, promotion, operations, signing):
+MODULES = (
+    *(ledger, history, looking, bisect, notes, worktree),
+    *(answering, asking, promotion, signing),
+    *(operations, storage, exchange),
+)
+for module in MODULES:
     for command in module.COMMANDS:
         cli.add_command(command)
 

@@ -29,13 +29,14 @@ from kvault.runs.execute import Executor, execute
 from kvault.runs.queue import EmbeddedQueue, Queue
 from kvault.runs.states import Limits, Run, RunState, outcome
 from kvault.runs.waiting import wait
-from kvault.vault import asking, cards, checking, exporting, solving, views, working
+from kvault.vault import asking, cards, checking, exporting, keyframes, repairing, solving, views, working
 from kvault.vault.applying import Applier
 from kvault.vault.ledgering import LedgerAt
 from kvault.vault.modelling import Modelling
 from kvault.vault.parts import parts_of
 from kvault.vault.past import Past
 from kvault.vault.surroundings import Remembering, Surroundings
+from kvault.vault.views_storage import KeyframeView
 from kvault.vault.work import Work
 
 Progress = Callable[[str, int, int], None]
@@ -335,6 +336,17 @@ class Answering:
     def rebuild(self, commit: CommitId) -> None:
         """Materialise a version anew from its records; raises where a digest differs."""
         self.modelling.materialise(commit)
+
+    def rebuilding(self) -> repairing.Rebuilding:
+        """How packs are made again from records."""
+        return repairing.Rebuilding(
+            self.modelling.delta_of,
+            lambda commit: keyframes.write(self.here, commit, self.modelling.materialise, "repair"),
+        )
+
+    def repack(self, chosen: Sequence[CommitId], every: int, drop: bool) -> list[KeyframeView]:
+        """Keep whole tensors where the way to them is long."""
+        return keyframes.repack(self.here, chosen, every, drop, lambda: self.modelling.materialise)
 
 
 def _net(changes: Sequence[Change]) -> dict[FactId, tuple[RevisionId | None, RevisionId | None]]:

@@ -6,10 +6,7 @@ transactions. The model is loaded when a verb first needs it.
 
 from __future__ import annotations
 
-import getpass
 import importlib
-import os
-import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
@@ -45,12 +42,14 @@ from kvault.vault import (
 from kvault.vault.bisecting import Bisect
 from kvault.vault.logs import LogOptions, LogQuery
 from kvault.vault.noting import Notes
-from kvault.vault.surroundings import Surroundings
+from kvault.vault.storage_verbs import StorageVerbs, storing
+from kvault.vault.surroundings import Surroundings, default_actor
 from kvault.vault.views_history import FactAtView
 from kvault.vault.worktrees import Worktrees
 
 if TYPE_CHECKING:
     from kvault.checks.report import Report
+    from kvault.vault import views_storage
     from kvault.vault.answering import Answering
 
 Progress = Callable[[str, int, int], None]
@@ -60,11 +59,11 @@ def silent(_stage: str, _done: int, _total: int) -> None:
     """Progress that nobody looks at."""
 
 
-class Vault:
+class Vault(StorageVerbs):
     """One base model with its ledger and its history."""
 
     def __init__(self, here: Surroundings) -> None:
-        self.here = here
+        super().__init__(here)
         self._answering: Answering | None = None
 
     # -- opening ---------------------------------------------------------------------------------------------------
@@ -509,11 +508,33 @@ class Vault:
         """Do the queued runs in this process; without ``once``, keep looking for new ones."""
         return self.answering.work(once, progress)
 
-    def fsck(self, *, level: str = "full", materialize: bool = False, progress: Progress = silent) -> views.FsckView:
-        """Verify the vault: ``full``, ``connectivity`` or ``audit``; ``materialize`` solves every ref's version too."""
+    def fsck(
+        self,
+        *,
+        level: str = "full",
+        materialize: bool = False,
+        percent: int | None = None,
+        progress: Progress = silent,
+    ) -> views.FsckView:
+        """Verify the vault: ``full``, ``connectivity`` or ``audit``.
+
+        ``materialize`` solves every ref's version too, or ``percent`` of all versions, drawn by the head.
+        """
         rebuild = self.answering.rebuild if materialize else None
-        view: views.FsckView = _founding().fsck(self.here, level=level, rebuild=rebuild, progress=progress)
+        view: views.FsckView = _founding().fsck(
+            self.here, level=level, rebuild=rebuild, progress=progress, percent=percent
+        )
         return view
+
+    def repair(self, findings: Sequence[views.Finding] = ()) -> list[views_storage.RepairView]:
+        """Mend what can be made again, of ``findings`` and beside them; no id changes."""
+        return storing("repairing").repair(self.here, findings, lambda: self.answering.rebuilding())  # type: ignore[no-any-return]
+
+    def repack(
+        self, revisions_: Sequence[str] = (), *, every: int = 50, drop: bool = False
+    ) -> list[views_storage.KeyframeView]:
+        """Keep whole tensors where the way to a ref is long or heavy; with ``drop``, let those of no ref go."""
+        return self.answering.repack([self.resolve(each) for each in revisions_], every, drop)
 
     def audit_log(self, *, limit: int = 30) -> list[views.AuditView]:
         """The newest audit rows."""
@@ -542,15 +563,6 @@ def _vouching() -> Any:
 
 def _about(tag: bool) -> Signed:
     return Signed.TAG if tag else Signed.COMMIT
-
-
-def default_actor() -> str:
-    """Who acts when nobody was named: the user of this process on this machine."""
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):
-        user = str(os.getuid())
-    return f"{user}@{socket.gethostname()}"
 
 
 __all__ = ["Clock", "Vault", "default_actor"]

@@ -36,6 +36,7 @@ from kvault.lm.model import LanguageModel, load
 from kvault.lm.source import resolve, verify
 from kvault.lm.version import BASE, Memory, Version
 from kvault.objects.tensors import encode_tensors
+from kvault.vault import keyframes
 from kvault.vault.groups import Group, preserved
 from kvault.vault.surroundings import Remembering, Surroundings
 from kvault.vault.texts import prose
@@ -258,17 +259,25 @@ class Modelling:
         with self.here.database.reading() as session:
             digest = read_body(session, commit).tree
         if digest not in self._versions:
-            self._versions[digest] = self._verified(digest).version
+            self._versions[digest] = self._verified(digest, keyframes.weights(self.here, digest)).version
             while len(self._versions) > KEPT_VERSIONS:
                 self._versions.popitem(last=False)
         self._versions.move_to_end(digest)
         return self._versions[digest]
 
-    def materialise(self, commit: CommitId) -> None:
-        """Solve a commit's version anew. Raises :class:`VersionDamaged` where a digest differs from its tree."""
+    def materialise(self, commit: CommitId) -> dict[str, torch.Tensor]:
+        """A commit's weights, solved anew. Raises :class:`VersionDamaged` where a digest differs from its tree."""
         with self.here.database.reading() as session:
             digest = read_body(session, commit).tree
-        self._verified(digest)
+        return dict(self._verified(digest).version.weights)
+
+    def delta_of(self, commit: CommitId) -> bytes | None:
+        """The difference between a commit's weights and its first parent's, made anew; None where there is none."""
+        with self.here.database.reading() as session:
+            body = read_body(session, commit)
+            before = read_body(session, body.parents[0]).tree if body.parents else None
+        held = [tree_records(self.here.store, read_tree(self.here.store, tree)) for tree in (before, body.tree) if tree]
+        return self.delta(*held) if len(held) == 2 else None
 
     def has_memories(self, commit: CommitId) -> bool:
         """Whether a version answers through memories."""
@@ -276,13 +285,18 @@ class Modelling:
             digest = read_body(session, commit).tree
         return bool(read_tree(self.here.store, digest).memories)
 
-    def assemble(self, records: Mapping[RecordId, RecipeId]) -> Assembled:
-        """The version that a set of records makes, with its digests."""
+    def assemble(
+        self, records: Mapping[RecordId, RecipeId], kept: Mapping[str, torch.Tensor] | None = None
+    ) -> Assembled:
+        """The version that a set of records makes, with its digests; ``kept`` are its weights where they lie ready."""
         weights: dict[str, torch.Tensor] = {}
         memories: list[Memory] = []
         digests: dict[str, Digest] = {}
         for name, held in _by_recipe(records).items():
             recipe = self.recipe(name)
+            if kept is not None and self.is_ridge(name):
+                weights.update(kept)
+                continue
             made = [self.record(record) for record in held]
             match recipe.editor:
                 case "gated":
@@ -323,10 +337,10 @@ class Modelling:
             layers.append({"tensor": name, "rank": rank, "norm": f"{norm:.6g}", "relative": f"{share:.6g}"})
         return encode_tensors(tensors, {"format": "kvault delta 1", "recipe": solved[0], "layers": list(layers)})
 
-    def _verified(self, digest: Digest) -> Assembled:
+    def _verified(self, digest: Digest, kept: Mapping[str, torch.Tensor] | None = None) -> Assembled:
         store = Remembering(self.here.store)
         tree = read_tree(store, digest)
-        made = self.assemble(tree_records(store, tree))
+        made = self.assemble(tree_records(store, tree), kept)
         differing = sorted(
             name
             for name in {*tree.tensors, *made.tensors, *tree.memories, *made.memories}
