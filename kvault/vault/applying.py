@@ -90,8 +90,7 @@ class Applier:
             made = self._make(context, plan)
         with watch("solve"):
             after = self._after(start, plan, made, store)
-            assembled = self.modelling.assemble(after)
-            delta = self.modelling.delta(tree_records(store, start.tree), after)
+            assembled, delta = self.modelling.update(tree_records(store, start.tree), after)
         with watch("store"):
             root = fanout.update(
                 store,

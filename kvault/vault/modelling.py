@@ -7,7 +7,7 @@ the store holds. This module knows tensors and objects; what is live in a ledger
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -35,7 +35,7 @@ from kvault.lm.crew import Crew
 from kvault.lm.model import LanguageModel, load
 from kvault.lm.source import resolve, verify
 from kvault.lm.version import BASE, Memory, Version
-from kvault.objects.tensors import encode_tensors
+from kvault.vault.deltas import delta_bytes
 from kvault.vault.groups import Group, preserved
 from kvault.vault.surroundings import Remembering, Surroundings
 from kvault.vault.texts import prose
@@ -80,6 +80,7 @@ class Assembled:
     version: Version
     tensors: Mapping[str, Digest]
     memories: Mapping[str, Digest]
+    states: Mapping[RecipeId, ridge.State]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +104,7 @@ class Modelling:
     _gates: dict[RecipeId, calibration.Surroundings] = field(default_factory=dict)
     _routes: dict[RecipeId, Background] = field(default_factory=dict)
     _versions: OrderedDict[Digest, Version] = field(default_factory=OrderedDict)
+    _states: dict[RecipeId, ridge.State] = field(default_factory=dict)
 
     base_version = BASE
 
@@ -271,11 +273,43 @@ class Modelling:
             digest = read_body(session, commit).tree
         return bool(read_tree(self.here.store, digest).memories)
 
+    def update(
+        self, before: Mapping[RecordId, RecipeId], after: Mapping[RecordId, RecipeId]
+    ) -> tuple[Assembled, bytes | None]:
+        """The version that follows when one set of records becomes another: the kernel of every verb.
+
+        Besides it the low-rank difference of the weights, None where they stay or where their metric changes.
+        """
+        solved = sorted({name for name in (*before.values(), *after.values()) if self.is_ridge(name)})
+        if len(solved) != 1 or _held(before, solved[0]) == _held(after, solved[0]):
+            return self.assemble(after), None
+        [name] = solved
+        old, new = _held(before, name), _held(after, name)
+        solver = self._solver(self.recipe(name))
+        state, difference = ridge.update(
+            solver, self.state(name, old), [self.record(record) for record in sorted(new - old)], old - new
+        )
+        self._states[name] = state
+        return self._assemble(after, {name: state}), delta_bytes(name, solver, difference, self.lm.down_name)
+
+    def state(self, name: RecipeId, records: Iterable[RecordId]) -> ridge.State:
+        """The solution of a set of one ridge recipe's records; the last one of each recipe is kept."""
+        wanted = frozenset(records)
+        kept = self._states.get(name)
+        if kept is None or kept.ids != wanted:
+            kept = ridge.solve(self._solver(self.recipe(name)), [self.record(record) for record in sorted(wanted)])
+            self._states[name] = kept
+        return kept
+
     def assemble(self, records: Mapping[RecordId, RecipeId]) -> Assembled:
-        """The version that a set of records makes, with its digests."""
+        """The version that a set of records makes, solved anew, with its digests."""
+        return self._assemble(records, {})
+
+    def _assemble(self, records: Mapping[RecordId, RecipeId], solved: Mapping[RecipeId, ridge.State]) -> Assembled:
         weights: dict[str, torch.Tensor] = {}
         memories: list[Memory] = []
         digests: dict[str, Digest] = {}
+        states: dict[RecipeId, ridge.State] = {}
         for name, held in _by_recipe(records).items():
             recipe = self.recipe(name)
             made = [self.record(record) for record in held]
@@ -286,37 +320,14 @@ class Modelling:
                     memory = MemoirMemory(self._background(recipe).site, made)
                 case _:
                     solver = self._solver(recipe)
-                    final = ridge.weights(solver, ridge.solve(solver, made))
+                    states[name] = solved[name] if name in solved else ridge.solve(solver, made)
+                    final = ridge.weights(solver, states[name])
                     weights.update({self.lm.down_name(layer): torch.from_numpy(w) for layer, w in final.items()})
                     continue
             memories.append(memory)
             digests[memory.kind] = digest_of(sorted(held))
         tensors = {tensor: sha256(_bytes(weight)) for tensor, weight in weights.items()}
-        return Assembled(Version(weights, tuple(memories)), tensors, digests)
-
-    def delta(self, before: Mapping[RecordId, RecipeId], after: Mapping[RecordId, RecipeId]) -> bytes | None:
-        """The low-rank difference of the weights between two record sets, as canonical safetensors; None where none."""
-        solved = sorted({name for name in (*before.values(), *after.values()) if self.is_ridge(name)})
-        if not solved or {r for r in before if before[r] in solved} == {r for r in after if after[r] in solved}:
-            return None
-        if len(solved) > 1:
-            return None
-        solver = self._solver(self.recipe(solved[0]))
-        states = [
-            ridge.solve(solver, [self.record(record) for record, name in held.items() if name == solved[0]])
-            for held in (before, after)
-        ]
-        difference = ridge.difference(*states)
-        tensors: dict[str, np.ndarray[tuple[int, ...], np.dtype[np.generic]]] = {}
-        layers: list[dict[str, str]] = []
-        for layer, (left, right) in difference.factors.items():
-            name = self.lm.down_name(layer)
-            tensors[f"{name}.left"], tensors[f"{name}.right"] = left, right
-            norm = float(np.linalg.norm(np.linalg.qr(left.astype(np.float64))[1] @ right.astype(np.float64).T))
-            share = norm / float(np.linalg.norm(solver.base[layer].astype(np.float64)))
-            rank = str(left.shape[1])
-            layers.append({"tensor": name, "rank": rank, "norm": f"{norm:.6g}", "relative": f"{share:.6g}"})
-        return encode_tensors(tensors, {"format": "kvault delta 1", "recipe": solved[0], "layers": list(layers)})
+        return Assembled(Version(weights, tuple(memories)), tensors, digests, states)
 
     def _verified(self, digest: Digest) -> Assembled:
         store = Remembering(self.here.store)
@@ -396,6 +407,10 @@ def _spread(items: Sequence[str], count: int) -> list[str]:
     if len(items) <= count:
         return list(items)
     return [items[round(i * (len(items) - 1) / (count - 1))] for i in range(count)]
+
+
+def _held(records: Mapping[RecordId, RecipeId], name: RecipeId) -> frozenset[RecordId]:
+    return frozenset(record for record, recipe in records.items() if recipe == name)
 
 
 def _by_recipe(records: Mapping[RecordId, RecipeId]) -> dict[RecipeId, list[RecordId]]:
