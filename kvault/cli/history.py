@@ -1,4 +1,4 @@
-"""Verbs of history: commit, log, show, diff, branch, switch, tag, revert, reflog."""
+"""Verbs of history: commit, log, show, diff, branch, switch, tag, reflog."""
 
 from __future__ import annotations
 
@@ -125,21 +125,6 @@ def tag(session: Session, name: str, revision: str) -> None:
 
 
 @click.command()
-@click.argument("revision")
-@click.option("--fact", "facts", multiple=True, metavar="FACT", help="Only this fact (an id or 'subject/relation').")
-@click.option("--keep-later", is_flag=True, help="Leave facts alone that a later commit changed again.")
-@click.option("-m", "--message", default="", help="The new commit's message.")
-@json_option
-@pass_session
-def revert(session: Session, revision: str, facts: tuple[str, ...], keep_later: bool, message: str) -> None:
-    """Take out what REVISION changed, exactly, in a new commit."""
-    made = session.vault().revert(
-        revision, facts=list(facts), keep_later=keep_later, message=message, progress=Progress()
-    )
-    session.emit(made.document(), lambda: render.committed(made))
-
-
-@click.command()
 @click.argument("ref", default="HEAD")
 @click.option("-n", "--max-count", type=click.IntRange(1), default=30, show_default=True)
 @json_option
@@ -150,4 +135,4 @@ def reflog(session: Session, ref: str, max_count: int) -> None:
     session.emit([row.document() for row in rows], lambda: render.reflog(rows))
 
 
-COMMANDS = [commit, log, show, diff, branch, switch, tag, revert, reflog]
+COMMANDS = [commit, log, show, diff, branch, switch, tag, reflog]

@@ -8,13 +8,14 @@ from pathlib import Path
 import click
 
 import kvault
-from kvault.cli import answering, history, ledger, operations, promotion
+from kvault.cli import answering, history, ledger, merging, operations, promotion
 from kvault.cli.context import Session, reports_errors
 
 SECTIONS = {
     "Start": ("init", "demo", "status"),
     "Ledger": ("relation", "import", "add", "amend", "retract", "unstage", "facts"),
-    "History": ("commit", "log", "show", "diff", "branch", "switch", "tag", "revert", "reflog"),
+    "History": ("commit", "log", "show", "diff", "branch", "switch", "tag", "reflog"),
+    "Bringing versions together": ("merge", "conflicts", "resolve", "cherry-pick", "rebase", "revert"),
     "Answers": ("ask", "consolidate", "export"),
     "Checks and promotion": ("check", "policy", "promote", "rollback"),
     "Operations": ("runs", "worker", "fsck", "audit", "bench", "doctor"),
@@ -60,7 +61,7 @@ def cli(context: click.Context, folder: Path, as_json: bool, debug: bool) -> Non
     context.obj = Session(folder.absolute(), as_json, debug)
 
 
-for module in (ledger, history, answering, promotion, operations):
+for module in (ledger, history, merging, answering, promotion, operations):
     for command in module.COMMANDS:
         cli.add_command(command)
 

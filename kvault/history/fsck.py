@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session, col, func, select
 
 from kvault.errors import KvaultError
-from kvault.history import fsck_commits, fsck_ledger, fsck_objects, fsck_refs
+from kvault.history import fsck_commits, fsck_ledger, fsck_merges, fsck_objects, fsck_refs
 from kvault.history.commits import CommitBody
 from kvault.history.findings import Checkup, Code, Finding
 from kvault.history.fsck_ledger import VerifyBatch
@@ -108,6 +108,7 @@ def _deep(
         "records": fsck_objects.record_rows(session, needs),
         "ledger rows": fsck_ledger.content_rows(session),
         "applied batches": fsck_ledger.applied_batches(session, needs, commits),
+        "merges": fsck_merges.merges(needs, commits),
         "database": fsck_refs.database_file(session),
     }
 

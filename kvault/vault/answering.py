@@ -7,21 +7,18 @@ from __future__ import annotations
 
 import importlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
 from kvault.checks.report import Report
 from kvault.clock import iso
-from kvault.errors import Conflict, InvalidInput, KvaultError, NotFound
-from kvault.history import graph, refs
+from kvault.errors import Conflict, KvaultError
+from kvault.history import operations, refs
+from kvault.history.conflicts import Choice
 from kvault.history.graph import read_body
-from kvault.history.snapshots import Snapshot
-from kvault.ids import BatchId, CommitId, FactId, RevisionId, RunId
-from kvault.ledger import batches, service
-from kvault.ledger.store import load_facts
-from kvault.ledger.values import Change, Fact
+from kvault.ids import CommitId, RunId
 from kvault.promotion import moves
 from kvault.promotion.policy import Verdict, verdict_of
 from kvault.runs import runs
@@ -29,11 +26,11 @@ from kvault.runs.execute import Executor, execute
 from kvault.runs.queue import EmbeddedQueue, Queue
 from kvault.runs.states import Limits, Run, RunState, outcome
 from kvault.runs.waiting import wait
-from kvault.vault import asking, checking, exporting, views, working
+from kvault.vault import asking, checking, exporting, previewing, views, working
 from kvault.vault.applying import Applier
-from kvault.vault.ledgering import LedgerAt
 from kvault.vault.modelling import Modelling
-from kvault.vault.surroundings import Remembering, Surroundings
+from kvault.vault.surroundings import Surroundings
+from kvault.vault.views_merging import PreviewView
 from kvault.vault.work import Work
 
 Progress = Callable[[str, int, int], None]
@@ -67,78 +64,9 @@ class Answering:
         progress: Progress,
     ) -> views.MadeView:
         """Seal what is due and make the version; what a dead process left half done on the branch is finished first."""
-        self._finish_abandoned(branch, progress)
+        self.finish_abandoned(branch, progress)
         run = working.prepare_commit(self.here, branch, message, editor, valid_at, allow_empty)
-        return self._made(run, progress)
-
-    def revert(
-        self,
-        branch: str,
-        target: CommitId,
-        facts: Sequence[str],
-        keep_later: bool,
-        message: str,
-        progress: Progress,
-    ) -> views.MadeView:
-        """Restore what ``target`` changed."""
-        self._finish_abandoned(branch, progress)
-        with self.here.database.writing() as session:
-            working.tidy(session, self.here, branch)
-            head = refs.read(session, branch).target
-            found = graph.load(session)
-            if not found.is_ancestor(target, head):
-                raise Conflict(
-                    "the commit is not part of this branch",
-                    commit=target[:12],
-                    branch=branch,
-                    remedy="Switch branches.",
-                )
-            row = graph.read_row(session, target)
-            if row.batch_id is None:
-                raise InvalidInput(
-                    "the commit changed no fact",
-                    commit=target[:12],
-                    remedy="Revert a commit that did; see `kvault log`.",
-                )
-            store = Remembering(self.here.store)
-            now = Snapshot(store, read_body(session, head).ledger_root)
-            changed = _net(batches.changes_of(session, BatchId(row.batch_id)))
-            names = load_facts(session, set(changed))
-            chosen = _chosen(names, facts)
-            wanted: list[tuple[Fact, RevisionId | None]] = []
-            later: list[str] = []
-            for fact in chosen:
-                before, after = changed[fact]
-                if now(fact) == after:
-                    wanted.append((names[fact], before))
-                elif now(fact) != before:
-                    later.append(f"{names[fact].subject}/{names[fact].relation}")
-            if later and not keep_later:
-                raise Conflict(
-                    f"{len(later)} facts changed again since: {', '.join(later[:6])}{' …' if len(later) > 6 else ''}",
-                    commit=target[:12],
-                    remedy="Add --keep-later to leave them as they are, or name facts with --fact.",
-                )
-            lookup = LedgerAt(now)
-            restored = service.restorations(session, lookup, wanted, f"revert of {target[:12]}")
-            if not restored:
-                raise Conflict(
-                    "nothing of the commit is left to take out", commit=target[:12], remedy="See `kvault log`."
-                )
-            sealed = batches.seal_changes(session, branch, self.here.actor, restored, self.here.clock)
-            parents = found.parents[target]
-            work = Work(
-                branch,
-                "revert",
-                message or f'Revert "{row.message.partition(chr(10))[0]}"',
-                self.here.actor,
-                sealed.id,
-                None,
-                {"commit": target, "left_alone": sorted(later)},
-                parents[0] if parents else None,
-            )
-            run = working.create(session, self.here, work)
-        return self._made(run, progress, tuple(sorted(later)))
+        return self.made(run, progress)
 
     def consolidate(self, branch: str, message: str, editor: str | None, progress: Progress) -> views.ConsolidatedView:
         """Move the branch's gated records into the weights, and measure both sides."""
@@ -154,8 +82,9 @@ class Answering:
             editor=editor or "ridge", consolidate=True,
         )  # fmt: skip
         with self.here.database.writing() as session:
+            operations.refuse(session, branch)
             run = working.create(session, self.here, work)
-        made = self._made(run, progress)
+        made = self.made(run, progress)
         after = self.checker.report(CommitId(made.id), quick=False, progress=progress)
         rows = tuple(
             (old.name, old.value, new.value)
@@ -163,6 +92,10 @@ class Answering:
             if (new := after.figure(old.name)) and old.value is not None and new.value is not None
         )
         return views.ConsolidatedView(made, rows)
+
+    def preview(self, branch: str, theirs: CommitId, strategy: Choice | None) -> PreviewView:
+        """What a merge would do."""
+        return previewing.preview(Applier(self.here, self.modelling), branch, theirs, strategy)
 
     def executors(self) -> Mapping[str, Executor]:
         """What a worker of this vault can do."""
@@ -189,7 +122,8 @@ class Answering:
             return queue
         return EmbeddedQueue(lambda run_id: self._execute(run_id, progress))
 
-    def _made(self, run: Run, progress: Progress, left_alone: tuple[str, ...] = ()) -> views.MadeView:
+    def made(self, run: Run, progress: Progress) -> views.MadeView:
+        """Do a run, here or in a worker, and wait for the commit that it makes."""
         self.queue(progress).send(run.id)
         result = outcome(self._awaited(run, progress))
         seconds = result["seconds"]
@@ -206,8 +140,8 @@ class Answering:
             branch=str(result["branch"]),
             message=str(result["message"]),
             editor=str(result["editor"]),
+            left_alone=(),
             seconds={str(stage): float(spent) for stage, spent in seconds.items()},
-            left_alone=left_alone,
             **counts,
         )
 
@@ -237,7 +171,7 @@ class Answering:
             with self.here.database.reading() as session:
                 return runs.get(session, run_id)
 
-    def _finish_abandoned(self, branch: str, progress: Progress) -> None:
+    def finish_abandoned(self, branch: str, progress: Progress) -> None:
         """Take up the branch's runs whose process died, before anything new is sealed on it."""
         if self.here.settings.broker:
             return
@@ -320,33 +254,3 @@ class Answering:
     def rebuild(self, commit: CommitId) -> None:
         """Materialise a version anew from its records; raises where a digest differs."""
         self.modelling.materialise(commit)
-
-
-def _net(changes: Sequence[Change]) -> dict[FactId, tuple[RevisionId | None, RevisionId | None]]:
-    """What a batch did to each fact in the end: its revision before and after."""
-    net: dict[FactId, tuple[RevisionId | None, RevisionId | None]] = {}
-    for change in changes:
-        before = net[change.fact][0] if change.fact in net else change.before
-        net[change.fact] = (before, change.after)
-    return net
-
-
-def _chosen(names: Mapping[FactId, Fact], wanted: Sequence[str]) -> list[FactId]:
-    """The facts that a person named, all of them where none was named."""
-    if not wanted:
-        return sorted(names)
-    found: list[FactId] = []
-    for text in wanted:
-        hits = [
-            fact
-            for fact, name in names.items()
-            if text in (f"{name.subject}/{name.relation}", fact) or (len(text) >= 4 and fact.startswith(text))
-        ]
-        if len(hits) != 1:
-            raise NotFound(
-                "the commit changed no such fact" if not hits else "several facts begin so",
-                fact=text,
-                remedy="Name it as subject/relation; see `kvault show COMMIT`.",
-            )
-        found += hits
-    return found

@@ -10,7 +10,7 @@ import getpass
 import importlib
 import os
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -28,20 +28,15 @@ from kvault.objects.store import ObjectStore
 from kvault.runs.execute import Executor
 from kvault.settings import Settings
 from kvault.vault import ledgering, recounting, referring, unstaging, views, working
+from kvault.vault.combining import Combining, Progress, silent
 from kvault.vault.surroundings import Surroundings
 
 if TYPE_CHECKING:
     from kvault.checks.report import Report
     from kvault.vault.answering import Answering
 
-Progress = Callable[[str, int, int], None]
 
-
-def silent(_stage: str, _done: int, _total: int) -> None:
-    """Progress that nobody looks at."""
-
-
-class Vault:
+class Vault(Combining):
     """One base model with its ledger and its history."""
 
     def __init__(self, here: Surroundings) -> None:
@@ -229,18 +224,6 @@ class Vault:
     ) -> views.RunView:
         """Seal the changes and queue the run for a worker."""
         return working.queue_commit(self.here, self.head(), message, editor, valid_at, allow_empty)
-
-    def revert(
-        self,
-        revision: str,
-        *,
-        facts: Sequence[str] = (),
-        keep_later: bool = False,
-        message: str = "",
-        progress: Progress = silent,
-    ) -> views.MadeView:
-        """Take out what a commit changed, exactly; a fact that changed again is a Conflict unless ``keep_later``."""
-        return self.answering.revert(self.head(), self.resolve(revision), facts, keep_later, message, progress)
 
     def consolidate(
         self, message: str = "", *, editor: str | None = None, progress: Progress = silent

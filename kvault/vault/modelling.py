@@ -293,13 +293,12 @@ class Modelling:
         return self._assemble(after, {name: state}), delta_bytes(name, solver, difference, self.lm.down_name)
 
     def state(self, name: RecipeId, records: Iterable[RecordId]) -> ridge.State:
-        """The solution of a set of one ridge recipe's records; the last one of each recipe is kept."""
+        """The solution of a set of one ridge recipe's records; the last one that a verb made is kept."""
         wanted = frozenset(records)
         kept = self._states.get(name)
-        if kept is None or kept.ids != wanted:
-            kept = ridge.solve(self._solver(self.recipe(name)), [self.record(record) for record in sorted(wanted)])
-            self._states[name] = kept
-        return kept
+        if kept is not None and kept.ids == wanted:
+            return kept
+        return ridge.solve(self._solver(self.recipe(name)), [self.record(record) for record in sorted(wanted)])
 
     def assemble(self, records: Mapping[RecordId, RecipeId]) -> Assembled:
         """The version that a set of records makes, solved anew, with its digests."""

@@ -8,7 +8,7 @@ from sqlmodel import Session
 
 from kvault.clock import iso
 from kvault.errors import Conflict, InvalidInput
-from kvault.history import audit, graph, meta, refs, revisions
+from kvault.history import audit, graph, meta, operations, refs, revisions
 from kvault.ids import CommitId
 from kvault.promotion import moves
 from kvault.promotion.policy import Policy, parse
@@ -64,6 +64,7 @@ def switch(here: Surroundings, name: str) -> None:
             raise Conflict(
                 f"{name} is a {ref.kind.value}", name=name, remedy=f"Make a branch there: kvault branch NAME {name}."
             )
+        operations.refuse(session, meta.read(session, meta.Meta.HEAD))
         meta.write(session, meta.Meta.HEAD, ref.name)
 
 
@@ -72,6 +73,7 @@ def delete(here: Surroundings, name: str) -> None:
     with here.database.writing() as session:
         if meta.read(session, meta.Meta.HEAD) == name:
             raise Conflict("this is the current branch", name=name, remedy="Switch to another branch first.")
+        operations.refuse(session, name)
         refs.delete(session, refs.read(session, name), refs.Move(here.actor, "delete", here.clock.now(), ""))
 
 
