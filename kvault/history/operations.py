@@ -202,7 +202,9 @@ def settle(
 
 def advance(session: Session, operation: Operation, made: CommitId | None) -> Operation:
     """One commit of several is applied (None: it had nothing left to apply); the next is the present step."""
-    row = session.get_one(OperationRow, operation.id)
+    row = session.get_one(OperationRow, operation.id, populate_existing=True)
+    if row.state != State.OPEN:
+        raise NoOperation("it is over already", branch=operation.branch, remedy="Nothing is to be done.")
     done = [*operation.made, *([made] if made else [])]
     row.detail = {
         "options": dict(operation.options), "todo": list(operation.todo[1:]), "made": done, "step": operation.step + 1

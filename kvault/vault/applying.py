@@ -131,6 +131,7 @@ class Applier:
                 session, publish.Publication(work.branch, body, lease, start.batch.id if start.batch else None, packs)
             )
             progressing.published(session, work, start.ref.target, commit, warnings, self.here.actor, now)
+            leases.release(session, lease)
             result = {**summary, "id": commit, "seconds": watch.seconds}
             context.finish(session, result)
         return result

@@ -11,16 +11,17 @@ from typing import Protocol
 from sqlmodel import Session
 
 from kvault.errors import Conflict, InvalidInput, NotFound
-from kvault.history import refs
+from kvault.history import operations, refs
 from kvault.history.graph import Graph, read_body
-from kvault.history.operations import Dispute, Operation
+from kvault.history.operations import Dispute, Doing, Operation, State
 from kvault.history.syntax import SHORTEST
 from kvault.history.trees import read_tree
 from kvault.ids import CommitId, FactId, RevisionId
 from kvault.ledger import batches
 from kvault.ledger.store import load_facts, load_revisions
 from kvault.ledger.values import Change, Fact, Revision
-from kvault.runs.states import Run
+from kvault.runs import runs
+from kvault.runs.states import Run, RunState
 from kvault.vault import views, working
 from kvault.vault.surroundings import Surroundings
 from kvault.vault.views_merging import ConflictView
@@ -63,6 +64,26 @@ def launch(session: Session, here: Surroundings, work: Work, changes: Sequence[C
         sealed = batches.seal_changes(session, work.branch, work.author, changes, here.clock, work.verb)
         work = replace(work, batch=sealed.id)
     return working.create(session, here, work)
+
+
+def begun(here: Surroundings, branch: str, doing: Doing, workshop: Workshop) -> Operation:
+    """The operation that shall go on, once what a dead process left of it is finished; it may be over by that."""
+    with here.database.reading() as session:
+        found = operations.expect(session, branch, doing)
+    workshop.finish(branch)
+    with here.database.writing() as session:
+        found = operations.get(session, found.id)
+        if found.state is State.OPEN:
+            drop_waiting(session, here, branch, found)
+    return found
+
+
+def drop_waiting(session: Session, here: Surroundings, branch: str, operation: Operation) -> None:
+    """Cancel the runs of an operation that nobody has begun, as a process leaves them that died before; and tidy up."""
+    for run in runs.listing(session, state=RunState.QUEUED, branch=branch, limit=working.SCAN):
+        if run.params.get("operation") == operation.id:
+            runs.cancel(session, run.id, clock=here.clock)
+    working.tidy(session, here, branch)
 
 
 def refuse_staged(session: Session, branch: str, changes: Iterable[Change]) -> None:

@@ -117,10 +117,10 @@ def merge(
 
 def resume(here: Surroundings, branch: str, message: str, workshop: Workshop) -> MergedView:
     """Make the merge that waited. Raises :class:`ConflictsLeft`, and ``BranchMoved`` where the branch went on."""
-    workshop.finish(branch)
+    opened = carrying.begun(here, branch, Doing.MERGE, workshop)
+    if opened.state is not State.OPEN:
+        return _over(here, opened)
     with here.database.writing() as session:
-        opened = operations.expect(session, branch, Doing.MERGE)
-        working.tidy(session, here, branch)
         head = carrying.expect_head(session, branch, opened)
         assert opened.theirs is not None
         begun = approach(session, here, head, opened.theirs)
@@ -129,16 +129,15 @@ def resume(here: Surroundings, branch: str, message: str, workshop: Workshop) ->
         fresh = meeting.meet(session, Remembering(here.store), begun.graph, begun.sides)
         found = Met(fresh.taken, fresh.agreed, tuple(rows))
         run = _launch(session, here, branch, begun.sides, found, message or opened.message, opened)
-        theirs = opened.theirs
-    return _merged(here, branch, theirs, workshop.make(run))
+    return _merged(here, branch, opened.theirs, workshop.make(run))
 
 
 def abort(here: Surroundings, branch: str) -> MergedView:
     """Give the merge up; the branch never moved."""
     with here.database.writing() as session:
         opened = operations.expect(session, branch, Doing.MERGE)
+        carrying.drop_waiting(session, here, branch, opened)
         operations.end(session, opened, State.ABORTED, None, actor=here.actor, at=here.clock.now())
-        working.tidy(session, here, branch)
     return MergedView("aborted", branch, opened.head, opened.theirs or "")
 
 
@@ -210,6 +209,16 @@ def _merged(here: Surroundings, branch: str, theirs: CommitId, made: views.MadeV
         rows = operations.disputes(session, over) if over else []
         shown = carrying.conflict_views(session, rows)
     return MergedView("merged", branch, made.id, theirs, made, shown, carrying.warnings_of(rows))
+
+
+def _over(here: Surroundings, done: Operation) -> MergedView:
+    """A merge that somebody else has finished meanwhile."""
+    with here.database.reading() as session:
+        rows = operations.disputes(session, done)
+        shown = carrying.conflict_views(session, rows)
+        head = refs.read(session, done.branch).target
+    state = "merged" if done.state is State.DONE else done.state.value
+    return MergedView(state, done.branch, head, done.theirs or "", None, shown, carrying.warnings_of(rows))
 
 
 def _refuse_recipes(session: Session, here: Surroundings, ours: CommitId, theirs: CommitId) -> None:

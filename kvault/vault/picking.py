@@ -78,10 +78,7 @@ def pick(
 
 def resume(here: Surroundings, branch: str, workshop: Workshop, *, skip: bool) -> AppliedView:
     """Go on where the pick waited, or was killed; with ``skip``, leave the present commit out."""
-    workshop.finish(branch)
-    with here.database.writing() as session:
-        operations.expect(session, branch, Doing.PICK)
-        working.tidy(session, here, branch)
+    carrying.begun(here, branch, Doing.PICK, workshop)
     return _go_on(here, branch, workshop, skip=skip)
 
 
@@ -89,7 +86,7 @@ def abort(here: Surroundings, branch: str) -> AppliedView:
     """Give the pick up: the branch goes back to where it stood when it began."""
     with here.database.writing() as session:
         opened = operations.expect(session, branch, Doing.PICK)
-        working.tidy(session, here, branch)
+        carrying.drop_waiting(session, here, branch, opened)
         head = carrying.expect_head(session, branch, opened)
         now = here.clock.now()
         if head != opened.head:

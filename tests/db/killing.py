@@ -1,4 +1,4 @@
-"""A verb that is killed at its n-th write: in a forked process that ends, without a word, right before the statement."""
+"""A verb killed at its n-th write: in a forked process that ends, without a word, right before the statement."""
 
 from __future__ import annotations
 

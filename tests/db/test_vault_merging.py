@@ -228,7 +228,7 @@ def test_two_facts_of_a_relation_with_one_object(make: Make) -> None:
     assert len(both.facts("Elbonia", relation="river")) == 2
     single = vault.settings.folder.parent / "single.yaml"
     single.write_text(
-        (single.parent / "relations.yaml").read_text().replace("cardinality: many", "cardinality: single")
+        (single.parent / "relations.yaml").read_text("utf-8").replace("cardinality: many", "cardinality: single")
     )
     vault.import_relations(single)
     [conflict] = vault.merge("side").conflicts
