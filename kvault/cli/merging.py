@@ -1,4 +1,4 @@
-"""Verbs that bring versions together: merge, conflicts, resolve, cherry-pick, revert."""
+"""Verbs that bring versions together: merge, conflicts, resolve, cherry-pick, rebase, revert."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from kvault.cli.context import Progress, Session, json_option, pass_session
+from kvault.cli.history import EDITORS
 from kvault.cli.ledger import DATE, day
 from kvault.render import merging as render
 from kvault.render.views import committed
@@ -166,4 +167,42 @@ def revert(
     session.emit(made.document(), lambda: committed(made))
 
 
-COMMANDS = [merge, conflicts, resolve, cherry_pick, revert]
+@click.command()
+@click.argument("upstream", default="")
+@click.option("--onto", metavar="REV", default="", help="Where the commits go; UPSTREAM by default.")
+@click.option("--editor", type=click.Choice(EDITORS), help="Make every record again by this editor.")
+@click.option("--param", "params", multiple=True, metavar="NAME=VALUE", help="A parameter of the editor's recipe.")
+@strategy_option
+@going_on
+@click.option("--skip", "step", flag_value="skip", help="Leave the present commit out and go on.")
+@json_option
+@pass_session
+def rebase(
+    session: Session,
+    upstream: str,
+    onto: str,
+    editor: str | None,
+    params: tuple[str, ...],
+    strategy: str | None,
+    step: str | None,
+) -> None:
+    """Make the commits that UPSTREAM lacks again, on another version or under another recipe."""
+    one_of(step, upstream or onto or editor or params, "a version, --onto or --editor")
+    if odd := [each for each in params if "=" not in each]:
+        raise click.UsageError(f"--param {odd[0]} is not NAME=VALUE.")
+    vault = session.vault()
+    if step == "abort":
+        view = vault.rebase_abort()
+    elif step:
+        view = vault.rebase_continue(skip=step == "skip", progress=Progress())
+    else:
+        given = dict(each.split("=", 1) for each in params)
+        view = vault.rebase(
+            onto, upstream=upstream, editor=editor or "", params=given, strategy=strategy, progress=Progress()
+        )
+    session.emit(view.document(), lambda: render.applied(view, "rebase"))
+    if view.state == "conflicts":
+        raise click.exceptions.Exit(CONFLICT)
+
+
+COMMANDS = [merge, conflicts, resolve, cherry_pick, rebase, revert]

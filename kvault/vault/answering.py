@@ -18,7 +18,8 @@ from kvault.errors import Conflict, KvaultError
 from kvault.history import operations, refs
 from kvault.history.conflicts import Choice
 from kvault.history.graph import read_body
-from kvault.ids import CommitId, RunId
+from kvault.history.snapshots import Snapshot
+from kvault.ids import CommitId, RecipeId, RunId
 from kvault.promotion import moves
 from kvault.promotion.policy import Verdict, verdict_of
 from kvault.runs import runs
@@ -28,8 +29,8 @@ from kvault.runs.states import Limits, Run, RunState, outcome
 from kvault.runs.waiting import wait
 from kvault.vault import asking, checking, exporting, previewing, views, working
 from kvault.vault.applying import Applier
-from kvault.vault.modelling import Modelling
-from kvault.vault.surroundings import Surroundings
+from kvault.vault.modelling import DEFAULT_EDITOR, Modelling
+from kvault.vault.surroundings import Remembering, Surroundings
 from kvault.vault.views_merging import PreviewView
 from kvault.vault.work import Work
 
@@ -96,6 +97,13 @@ class Answering:
     def preview(self, branch: str, theirs: CommitId, strategy: Choice | None) -> PreviewView:
         """What a merge would do."""
         return previewing.preview(Applier(self.here, self.modelling), branch, theirs, strategy)
+
+    def recipe(self, commit: CommitId, editor: str, params: Mapping[str, str]) -> RecipeId:
+        """The recipe of an editor with parameters of a person's own, for what the base knows of a version's ledger."""
+        with self.here.database.reading() as session:
+            ledger = Snapshot(Remembering(self.here.store), read_body(session, commit).ledger_root)
+        known = Applier(self.here, self.modelling).known(ledger)
+        return self.modelling.new_recipe(editor or DEFAULT_EDITOR, known, params).id
 
     def executors(self) -> Mapping[str, Executor]:
         """What a worker of this vault can do."""

@@ -19,7 +19,7 @@ from kvault.history.commits import CommitBody
 from kvault.history.conflicts import Kind
 from kvault.history.snapshots import Snapshot
 from kvault.history.trees import Tree, put_tree, tree_records
-from kvault.ids import RecipeId, RecordId, RunId
+from kvault.ids import RecipeId, RecordId, RunId, is_digest
 from kvault.ledger import batches
 from kvault.ledger.store import Entry, load_entries, revisions_of
 from kvault.objects import fanout
@@ -189,7 +189,9 @@ class Applier:
             return {}
         if work.editor is None and all(subject in editors for subject in subjects):
             return {subject: self._own(work, start, editors[subject]) for subject in subjects}
-        recipe = self.modelling.recipe_for(work.editor, start.tree, lambda: self._known(start))
+        if work.editor is not None and is_digest(work.editor):
+            return dict.fromkeys(subjects, RecipeId(work.editor))
+        recipe = self.modelling.recipe_for(work.editor, start.tree, lambda: self.known(start.ledger))
         if work.editor is None:
             return {subject: self._own(work, start, editors.get(subject, recipe)) for subject in subjects}
         return dict.fromkeys(subjects, recipe)
@@ -204,10 +206,10 @@ class Applier:
         solved = [mine for mine in start.tree.recipes if self.modelling.is_ridge(mine)]
         return solved[0] if solved and self.modelling.is_ridge(recipe) else recipe
 
-    def _known(self, start: Start) -> Known:
+    def known(self, ledger: Snapshot) -> Known:
         """What the base model knows, for a new recipe: the baseline of every fact, amended since or not."""
         with self.here.database.reading() as session:
-            recorded = revisions_of(session, [fact for fact, _ in start.ledger.items()])
+            recorded = revisions_of(session, [fact for fact, _ in ledger.items()])
             baseline = [name for each in recorded.values() for name, revision in each if revision.baseline]
             return known_to_base(session, list(load_entries(session, baseline).values()))
 

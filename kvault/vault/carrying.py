@@ -114,14 +114,19 @@ def refuse_another_base(here: Surroundings, session: Session, ours: CommitId, th
 def expect_head(session: Session, branch: str, operation: Operation) -> CommitId:
     """Where the branch stands. Raises :class:`BranchMoved` unless the operation left it there."""
     head = refs.read(session, branch).target
-    left = operation.made[-1] if operation.made else operation.head
-    if head != left:
+    if head != left_at(operation):
         raise BranchMoved(
             f"{branch} has moved to {head[:12]} since the {operation.doing.value} began",
             branch=branch,
             remedy=f"Give it up with `kvault {operation.doing.value} --abort` and begin again.",
         )
     return head
+
+
+def left_at(operation: Operation) -> CommitId:
+    """Where an operation's commits stand by now: at the last one, or where the first one will go."""
+    start = operation.theirs if operation.doing is Doing.REBASE else None
+    return operation.made[-1] if operation.made else start or operation.head
 
 
 def parent_of(graph: Graph, commit: CommitId, mainline: int | None) -> CommitId:

@@ -6,7 +6,7 @@ together they are a chapter of their own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING
@@ -17,7 +17,7 @@ from kvault.history.conflicts import Choice
 from kvault.history.revisions import RangeKind
 from kvault.ids import CommitId
 from kvault.runs.states import Run
-from kvault.vault import deciding, merging, picking, views, working
+from kvault.vault import deciding, merging, picking, rebasing, views, working
 from kvault.vault import views_merging as shown
 from kvault.vault.merging import FastForward
 from kvault.vault.surroundings import Surroundings
@@ -145,6 +145,39 @@ class Combining:
             old, target = _range(revisions.resolve_range(session, revision))
         options = picking.RevertOptions(tuple(facts), keep_later, mainline, message)
         return picking.revert(self.here, self.head(), old, target, options, self._workshop(progress))
+
+    def rebase(
+        self,
+        onto: str = "",
+        *,
+        upstream: str = "",
+        editor: str = "",
+        params: Mapping[str, str] | None = None,
+        strategy: str | None = None,
+        progress: Progress = silent,
+    ) -> shown.AppliedView:
+        """Make the current branch's own commits (what ``upstream``, else ``onto``, lacks) again on ``onto``.
+
+        With an ``editor``, under its recipe with ``params``; without ``onto``, from before the branch's first record.
+        """
+        recipe: str | None = editor or None
+        if params:
+            recipe = self.answering.recipe(self.resolve("HEAD"), editor, params)
+        options = rebasing.RebaseOptions(
+            self.resolve(onto) if onto else None,
+            self.resolve(upstream) if upstream else None,
+            recipe,
+            Choice(strategy) if strategy else None,
+        )
+        return rebasing.rebase(self.here, self.head(), options, self._workshop(progress))
+
+    def rebase_continue(self, *, skip: bool = False, progress: Progress = silent) -> shown.AppliedView:
+        """Go on with a rebase that waited or was killed; with ``skip``, leave the present commit out."""
+        return rebasing.resume(self.here, self.head(), self._workshop(progress), skip=skip)
+
+    def rebase_abort(self) -> shown.AppliedView:
+        """Give the rebase up; the branch never moved."""
+        return rebasing.abort(self.here, self.head())
 
     def _workshop(self, progress: Progress) -> LateWorkshop:
         return LateWorkshop(self.here, lambda: self.answering, progress)

@@ -11,7 +11,7 @@ from sqlmodel import Session
 from kvault.errors import Conflict, InvalidInput, NotFound
 from kvault.history import graph, operations
 from kvault.history.conflicts import Choice, Claim, chosen
-from kvault.history.operations import Dispute, Operation
+from kvault.history.operations import Dispute
 from kvault.ids import CommitId, FactId, RevisionId
 from kvault.ledger.relations import Cardinality, vocabulary
 from kvault.ledger.store import load_facts, store_content
@@ -49,7 +49,7 @@ def conflicts(here: Surroundings, branch: str, commit: CommitId | None) -> Confl
             )
         rows = operations.disputes(session, found)
         shown = carrying.conflict_views(session, rows)
-        theirs = found.theirs or (found.todo[0] if found.todo else "")
+        theirs = found.todo[0] if found.todo else found.theirs or ""
         return ConflictsView(
             found.branch, found.doing.value, theirs, shown, carrying.warnings_of(rows), found.state.value
         )
@@ -67,7 +67,7 @@ def resolve(
         rows = [each for each in operations.disputes(session, opened) if not each.kind.warning]
         listed = [each for each in rows if each.open] if every else _named(session, rows, wanted)
         commits = graph.load(session)
-        sides = Sides(_tip(session, opened), opened.theirs or opened.todo[0], ())
+        sides = Sides(carrying.left_at(opened), opened.todo[0] if opened.todo else opened.theirs or opened.head, ())
         now = here.clock.now()
         for dispute, (ours, theirs) in zip(listed, meeting.claims(session, commits, sides, listed), strict=True):
             result = _result(session, here, dispute, ours, theirs, decision)
@@ -75,10 +75,6 @@ def resolve(
         decided = {each.id for each in listed}
         fresh = [each for each in operations.disputes(session, opened) if each.id in decided]
         return carrying.conflict_views(session, fresh)
-
-
-def _tip(session: Session, opened: Operation) -> CommitId:
-    return opened.made[-1] if opened.made else opened.head
 
 
 def _named(session: Session, rows: Sequence[Dispute], wanted: Sequence[str]) -> list[Dispute]:

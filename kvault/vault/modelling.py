@@ -166,29 +166,31 @@ class Modelling:
         assert wanted is not None
         if wanted in in_use:
             return in_use[wanted]
-        recipe = self._new_recipe(wanted, known())
+        recipe = self.new_recipe(wanted, known())
         if solved and recipe.traits.solver is Solver.RIDGE:
             raise EditorFixed(
                 f"this history's weights are solved by {self.editor_of(solved[0])}",
                 editor=wanted,
                 remedy="Leave --editor out, or use gated or memoir, which stand beside the weights.",
             )
-        self.here.store.put_document(recipe.document())
-        self._recipes[recipe.id] = recipe
         return recipe.id
 
-    def _new_recipe(self, editor: str, known: Known) -> Recipe:
+    def new_recipe(self, editor: str, known: Known, params: Mapping[str, str] | None = None) -> Recipe:
+        """The recipe of an editor for what the base is taken to know, stored; ``params`` replace its defaults."""
         pinned = tuple(
             (relation.subject_type, relation.slug, *_spread(relation.templates, PINNED_PHRASINGS))
             for relation in known.relations
         )
-        draft = default_recipe(editor, self.lm, preserve=pinned)
+        draft = default_recipe(editor, self.lm, preserve=pinned, params=params)
         if draft.traits.solver is Solver.RIDGE:
             digest = self._statistics(draft.layers, _mixed(_sentences(known.entries), prose()))
         else:
             around = calibration.Calibration(_neighbours(known.entries), tuple(prose()))
             digest = self.here.store.put(around.to_bytes())
-        return default_recipe(editor, self.lm, preserve=pinned, statistics=digest)
+        recipe = default_recipe(editor, self.lm, preserve=pinned, params=params, statistics=digest)
+        self.here.store.put_document(recipe.document())
+        self._recipes[recipe.id] = recipe
+        return recipe
 
     def _statistics(self, layers: Sequence[int], texts: Sequence[str]) -> Digest:
         """The statistics of layers over texts; gathered once for each base, layers and corpus."""

@@ -162,7 +162,8 @@ def _met(session: Session, here: Surroundings, loaded: Graph, opened: Operation,
     if rows:
         fresh = meeting.meet(session, store, loaded, sides)
         return Met(fresh.taken, fresh.agreed, tuple(rows))
-    found = meeting.meet(session, store, loaded, sides, moves.restricted_relations(session))
+    restricted = moves.restricted_relations(session) if opened.doing is Doing.PICK else frozenset()
+    found = meeting.meet(session, store, loaded, sides, restricted)
     strategy = opened.options.get("strategy")
     settled = found.disputes
     if strategy:

@@ -87,3 +87,25 @@ def test_cherry_pick(vault: Vault) -> None:
         vault.branch(f"trial{number}", "main")
         vault.switch(f"trial{number}")
     assert number > 20
+
+
+def test_rebase(vault: Vault) -> None:
+    vault.branch("expected", "side")
+    vault.switch("expected")
+    vault.rebase("main", strategy="theirs")
+    wanted = tree(vault)
+    vault.branch("trial0", "side")
+    vault.switch("trial0")
+    for number in killed_at_every_write(vault, lambda each: each.rebase("main", strategy="theirs")):
+        _sound(vault)
+        if _open(vault):
+            assert vault.resolve("HEAD") == vault.resolve("side")
+            vault.rebase_continue()
+        elif vault.resolve("HEAD") == vault.resolve("side"):
+            vault.rebase("main", strategy="theirs")
+        assert tree(vault) == wanted
+        assert len(vault.log("main..HEAD")) == 2
+        _sound(vault)
+        vault.branch(f"trial{number}", "side")
+        vault.switch(f"trial{number}")
+    assert number > 30
