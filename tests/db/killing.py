@@ -14,13 +14,15 @@ _WRITES = ("INSERT", "UPDATE", "DELETE")
 KILLED, FAILED = 9, 7
 
 
-def killed_at_every_write(vault: Vault, verb: Callable[[Vault], object], limit: int = 200) -> Iterator[int]:
-    """Run ``verb`` on the vault again and again, killed at write 1, 2, …; stops after it came through.
+def killed_at_every_write(
+    vault: Vault, verb: Callable[[Vault], object], stride: int = 1, limit: int = 200
+) -> Iterator[int]:
+    """Run ``verb`` on the vault again and again, killed at every ``stride``-th write; stops after it came through.
 
     Between two yields the caller repairs and checks. The parent's own connections are never used by the child.
     """
     folder = vault.settings.folder.parent
-    for number in range(1, limit):
+    for number in range(1, limit, stride):
         vault.database.close()
         sys.stdout.flush()
         child = os.fork()
