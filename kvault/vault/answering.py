@@ -18,17 +18,20 @@ from kvault.errors import Conflict, KvaultError
 from kvault.history import operations, refs
 from kvault.history.conflicts import Choice
 from kvault.history.graph import read_body
+from kvault.history.revisions import head_commit
 from kvault.history.snapshots import Snapshot
 from kvault.ids import CommitId, RecipeId, RunId
 from kvault.promotion import moves
 from kvault.promotion.policy import Verdict, verdict_of
 from kvault.runs import runs
+from kvault.runs.context import RunContext
 from kvault.runs.execute import Executor, execute
 from kvault.runs.queue import EmbeddedQueue, Queue
 from kvault.runs.states import Limits, Run, RunState, outcome
 from kvault.runs.waiting import wait
 from kvault.vault import asking, checking, exporting, previewing, views, working
 from kvault.vault.applying import Applier
+from kvault.vault.bases import Bases, Half
 from kvault.vault.modelling import DEFAULT_EDITOR, Modelling
 from kvault.vault.surroundings import Remembering, Surroundings
 from kvault.vault.views_merging import PreviewView
@@ -46,12 +49,14 @@ class Answering:
     here: Surroundings
     modelling: Modelling
     checker: checking.Checker
+    bases: Bases
 
     @staticmethod
     def of(here: Surroundings) -> Answering:
         """The verbs of a vault; the model itself is loaded when it is first asked."""
         modelling = Modelling(here)
-        return Answering(here, modelling, checking.Checker(here, modelling))
+        checker = checking.Checker(here, modelling)
+        return Answering(here, modelling, checker, Bases(here, Half(modelling, checker)))
 
     # -- making versions -------------------------------------------------------------------------------------------
 
@@ -73,11 +78,12 @@ class Answering:
         """Move the branch's gated records into the weights, and measure both sides."""
         with self.here.database.reading() as session:
             head = refs.read(session, branch).target
+        checker = self.bases.of(head).checker
         if not self.modelling.has_memories(head):
             raise Conflict(
                 "the branch holds no gated records", branch=branch, remedy="There is nothing to consolidate."
             )
-        before = self.checker.report(head, quick=False, progress=progress)
+        before = checker.report(head, quick=False, progress=progress)
         work = Work(
             branch, "consolidate", message or "Solve the gated records into the weights", self.here.actor,
             editor=editor or "ridge", consolidate=True,
@@ -86,7 +92,7 @@ class Answering:
             operations.refuse(session, branch)
             run = working.create(session, self.here, work)
         made = self.made(run, progress)
-        after = self.checker.report(CommitId(made.id), quick=False, progress=progress)
+        after = checker.report(CommitId(made.id), quick=False, progress=progress)
         rows = tuple(
             (old.name, old.value, new.value)
             for old in before.figures
@@ -96,18 +102,25 @@ class Answering:
 
     def preview(self, branch: str, theirs: CommitId, strategy: Choice | None) -> PreviewView:
         """What a merge would do."""
-        return previewing.preview(Applier(self.here, self.modelling), branch, theirs, strategy)
+        return previewing.preview(Applier(self.here, self.bases.of(theirs).modelling), branch, theirs, strategy)
 
     def recipe(self, commit: CommitId, editor: str, params: Mapping[str, str]) -> RecipeId:
         """The recipe of an editor with parameters of a person's own, for what the base knows of a version's ledger."""
         with self.here.database.reading() as session:
             ledger = Snapshot(Remembering(self.here.store), read_body(session, commit).ledger_root)
-        known = Applier(self.here, self.modelling).known(ledger)
-        return self.modelling.new_recipe(editor or DEFAULT_EDITOR, known, params).id
+        modelling = self.bases.of(commit).modelling
+        known = Applier(self.here, modelling).known(ledger)
+        return modelling.new_recipe(editor or DEFAULT_EDITOR, known, params).id
 
     def executors(self) -> Mapping[str, Executor]:
         """What a worker of this vault can do."""
-        return {working.COMMIT: Applier(self.here, self.modelling)}
+        return {working.COMMIT: self._apply}
+
+    def _apply(self, context: RunContext) -> Mapping[str, object]:
+        """Make a commit with the model of the base that its branch stands on."""
+        with self.here.database.reading() as session:
+            head = refs.read(session, str(context.params["branch"])).target
+        return Applier(self.here, self.bases.of(head).modelling)(context)
 
     def work(self, once: bool, progress: Progress) -> list[views.RunView]:
         """Do the queued runs here."""
@@ -192,12 +205,15 @@ class Answering:
 
     def ask(self, prompts: list[str], at: str, commit: CommitId | None, max_tokens: int) -> list[views.Answer]:
         """What a version, or with no commit the unedited model, answers."""
-        version = self.modelling.version(commit) if commit else self.modelling.base_version
-        return asking.ask(self.modelling.lm, version, prompts, at, commit or "", max_tokens)
+        with self.here.database.reading() as session:
+            standing = commit or head_commit(session)
+        modelling = self.bases.of(standing).modelling
+        version = modelling.version(commit) if commit else modelling.base_version
+        return asking.ask(modelling.lm, version, prompts, at, commit or "", max_tokens)
 
     def check(self, commit: CommitId, quick: bool, progress: Progress) -> Report:
         """The report of a version with production's verdict."""
-        report = self.checker.report(commit, quick=quick, progress=progress)
+        report = self.bases.of(commit).checker.report(commit, quick=quick, progress=progress)
         with self.here.database.reading() as session:
             policy = moves.policy_of(session, moves.DEFAULT_ALIAS)
         return checking.judged(report, policy.preview(report))
@@ -214,12 +230,13 @@ class Answering:
         """Judge the version by the alias's policy and move the alias."""
         with self.here.database.reading() as session:
             moves.find_alias(session, alias)
-        report = self.checker.report(commit, quick=False, progress=progress)
+        report = self.bases.of(commit).checker.report(commit, quick=False, progress=progress)
         with self.here.database.reading() as session:
             policy = moves.policy_of(session, alias)
             held = moves.find_alias(session, alias)
         old = held.target if held else None
-        former = self.checker.report(old, quick=False, progress=progress) if old and policy.asks_alias else None
+        asked = old if policy.asks_alias else None
+        former = self.bases.of(asked).checker.report(asked, quick=False, progress=progress) if asked else None
         judgements = policy.judge(report, former)
         plan = moves.MovePlan(alias, moves.MoveKind.PROMOTION, old, commit, policy.digest, (report.digest,))
         view = views.PromotionView(
@@ -256,9 +273,10 @@ class Answering:
             f"* base: `{self.here.settings.base}`\n* tree: `{body.tree}`\n* ledger root: `{body.ledger_root}`\n"
             f"* number format: {dtype}\n"
         )
-        made = exporting.write_checkpoint(self.modelling.lm, self.modelling.version(commit), folder, dtype, card)
+        modelling = self.bases.of(commit).modelling
+        made = exporting.write_checkpoint(modelling.lm, modelling.version(commit), folder, dtype, card)
         return views.ExportView(str(folder), commit, dtype, made.files, made.bytes, made.cast_error)
 
     def rebuild(self, commit: CommitId) -> None:
         """Materialise a version anew from its records; raises where a digest differs."""
-        self.modelling.materialise(commit)
+        self.bases.of(commit).modelling.materialise(commit)

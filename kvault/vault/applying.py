@@ -198,6 +198,9 @@ class Applier:
 
     def _own(self, work: Work, start: Start, recipe: RecipeId) -> RecipeId:
         """The branch's own recipe in place of another line's of the same kind, except in a merge of both lines."""
+        if start.theirs and start.theirs.tree.base != start.tree.base and recipe not in start.tree.recipes:
+            editor = self.modelling.editor_of(recipe)
+            return self.modelling.recipe_for(editor, start.tree, lambda: self.known(start.ledger))
         if work.joined or recipe in start.tree.recipes:
             return recipe
         for mine in start.tree.recipes:

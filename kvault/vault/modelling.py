@@ -59,6 +59,12 @@ class VersionDamaged(Damaged):
     code = "version-damaged"
 
 
+class BaseDiffers(Conflict):
+    """A version stands on another base model than the one that is loaded."""
+
+    code = "base-differs"
+
+
 class EditorFixed(Conflict):
     """The branch's weights are solved under another editor's metric."""
 
@@ -96,6 +102,8 @@ class Modelling:
     """One vault's base model, and everything that is computed from it."""
 
     here: Surroundings
+    base: Digest | None = None
+    """The fingerprint of the base model; None is the one that the vault was made with."""
     _lm: LanguageModel | None = None
     _crew: Crew | None = None
     _recipes: dict[RecipeId, Recipe] = field(default_factory=dict)
@@ -110,12 +118,13 @@ class Modelling:
 
     @property
     def lm(self) -> LanguageModel:
-        """The base model, verified against the fingerprint that the vault was made with."""
+        """The base model, verified against its fingerprint."""
         if self._lm is None:
             settings = self.here.settings
-            source = resolve(settings.base, trust_remote_code=settings.trust_remote_code)
             with self.here.database.reading() as session:
-                expected = Digest(meta.read(session, meta.Meta.BASE))
+                expected = self.base or Digest(meta.read(session, meta.Meta.BASE))
+                name = meta.source_of(session, expected) or settings.base
+            source = resolve(name, trust_remote_code=settings.trust_remote_code)
             verify(source, expected, settings.cache)
             self._lm = load(source, settings.device, cache=settings.cache)
         return self._lm
@@ -185,7 +194,7 @@ class Modelling:
         if draft.traits.solver is Solver.RIDGE:
             digest = self._statistics(draft.layers, _mixed(_sentences(known.entries), prose()))
         else:
-            around = calibration.Calibration(_neighbours(known.entries), tuple(prose()))
+            around = calibration.Calibration(_neighbours(known.entries), tuple(prose()), self.lm.fingerprint)
             digest = self.here.store.put(around.to_bytes())
         recipe = default_recipe(editor, self.lm, preserve=pinned, params=params, statistics=digest)
         self.here.store.put_document(recipe.document())
@@ -333,6 +342,11 @@ class Modelling:
     def _verified(self, digest: Digest) -> Assembled:
         store = Remembering(self.here.store)
         tree = read_tree(store, digest)
+        if tree.base != self.lm.fingerprint:
+            raise BaseDiffers(
+                "the version stands on another base model", tree=digest[:12], base=tree.base[:12],
+                remedy="Ask a version of the same base.",
+            )  # fmt: skip
         made = self.assemble(tree_records(store, tree))
         differing = sorted(
             name
