@@ -170,6 +170,7 @@ def revert(
 @click.command()
 @click.argument("upstream", default="")
 @click.option("--onto", metavar="REV", default="", help="Where the commits go; UPSTREAM by default.")
+@click.option("--onto-base", metavar="BASE", default="", help="Begin anew on another base model: a folder or a hub id.")
 @click.option("--editor", type=click.Choice(EDITORS), help="Make every record again by this editor.")
 @click.option("--param", "params", multiple=True, metavar="NAME=VALUE", help="A parameter of the editor's recipe.")
 @strategy_option
@@ -181,13 +182,14 @@ def rebase(
     session: Session,
     upstream: str,
     onto: str,
+    onto_base: str,
     editor: str | None,
     params: tuple[str, ...],
     strategy: str | None,
     step: str | None,
 ) -> None:
-    """Make the commits that UPSTREAM lacks again, on another version or under another recipe."""
-    one_of(step, upstream or onto or editor or params, "a version, --onto or --editor")
+    """Make the commits that UPSTREAM lacks again: on another version or base model, or under another recipe."""
+    one_of(step, upstream or onto or onto_base or editor or params, "a version, --onto, --onto-base or --editor")
     if odd := [each for each in params if "=" not in each]:
         raise click.UsageError(f"--param {odd[0]} is not NAME=VALUE.")
     vault = session.vault()
@@ -198,7 +200,13 @@ def rebase(
     else:
         given = dict(each.split("=", 1) for each in params)
         view = vault.rebase(
-            onto, upstream=upstream, editor=editor or "", params=given, strategy=strategy, progress=Progress()
+            onto,
+            upstream=upstream,
+            onto_base=onto_base,
+            editor=editor or "",
+            params=given,
+            strategy=strategy,
+            progress=Progress(),
         )
     session.emit(view.document(), lambda: render.applied(view, "rebase"))
     if view.state == "conflicts":

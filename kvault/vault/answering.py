@@ -267,13 +267,13 @@ class Answering:
         """Write a version as a checkpoint with its card."""
         with self.here.database.reading() as session:
             body = read_body(session, commit)
+        modelling = self.bases.of(commit).modelling
         card = (
-            f"# {self.here.settings.base} at {commit[:12]}\n\n"
+            f"# {modelling.lm.name} at {commit[:12]}\n\n"
             f"Written by kvault from commit `{commit}` ({iso(body.committed_at)}): {body.message}\n\n"
-            f"* base: `{self.here.settings.base}`\n* tree: `{body.tree}`\n* ledger root: `{body.ledger_root}`\n"
+            f"* base: `{modelling.lm.name}`\n* tree: `{body.tree}`\n* ledger root: `{body.ledger_root}`\n"
             f"* number format: {dtype}\n"
         )
-        modelling = self.bases.of(commit).modelling
         made = exporting.write_checkpoint(modelling.lm, modelling.version(commit), folder, dtype, card)
         return views.ExportView(str(folder), commit, dtype, made.files, made.bytes, made.cast_error)
 

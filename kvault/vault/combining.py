@@ -6,6 +6,7 @@ together they are a chapter of their own.
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -151,6 +152,7 @@ class Combining:
         onto: str = "",
         *,
         upstream: str = "",
+        onto_base: str = "",
         editor: str = "",
         params: Mapping[str, str] | None = None,
         strategy: str | None = None,
@@ -159,12 +161,19 @@ class Combining:
         """Make the current branch's own commits (what ``upstream``, else ``onto``, lacks) again on ``onto``.
 
         With an ``editor``, under its recipe with ``params``; without ``onto``, from before the branch's first record.
+        With ``onto_base`` (a folder or a hub id), from the beginning on another base model.
         """
+        if onto_base and (onto or upstream or params):
+            raise InvalidInput(
+                "a rebase onto another base begins at the beginning", field="onto_base", remedy="Name the base alone."
+            )
+        sources = importlib.import_module("kvault.vault.base_sources") if onto_base else None  # it reads model files
         recipe: str | None = editor or None
         if params:
             recipe = self.answering.recipe(self.resolve("HEAD"), editor, params)
         options = rebasing.RebaseOptions(
             self.resolve(onto) if onto else None,
+            sources.take(self.here, onto_base) if sources else None,
             self.resolve(upstream) if upstream else None,
             recipe,
             Choice(strategy) if strategy else None,

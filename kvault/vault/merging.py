@@ -147,6 +147,7 @@ def approach(session: Session, here: Surroundings, ours: CommitId, theirs: Commi
     bases = commits.merge_bases(ours, theirs)
     state = "up-to-date" if bases == [theirs] else "fast-forward" if bases == [ours] else "merge"
     if not bases:
+        carrying.refuse_another_base(here, session, ours, theirs)
         raise Unrelated("the versions have no common ancestor", ours=ours[:12], theirs=theirs[:12])
     if state != "up-to-date":
         carrying.refuse_another_base(here, session, ours, theirs)

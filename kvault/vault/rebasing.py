@@ -1,8 +1,9 @@
 """rebase: the commits of a branch made again somewhere else, or under another recipe.
 
-The new commits grow on a branch of their own, ``rebasing/NAME``; the branch itself moves once, in the transaction that
-ends the operation. So a rebase that is killed or given up has changed nothing, and one that is continued goes on with
-the commit at which it stopped.
+Somewhere else is another version, or another base model: then the branch begins anew there, and every record is made
+by the new model. The new commits grow on a branch of their own, ``rebasing/NAME``; the branch itself moves once, in the
+transaction that ends the operation. So a rebase that is killed or given up has changed nothing, and one that is
+continued goes on with the commit at which it stopped.
 """
 
 from __future__ import annotations
@@ -12,17 +13,20 @@ from dataclasses import dataclass
 from sqlmodel import Session
 
 from kvault.errors import Conflict
-from kvault.history import graph, operations, refs
+from kvault.history import graph, meta, operations, publish, refs
+from kvault.history.commits import CommitBody
 from kvault.history.conflicts import Choice
 from kvault.history.graph import Graph, read_body
 from kvault.history.operations import Doing, Operation, State
-from kvault.history.trees import read_tree
-from kvault.ids import CommitId
+from kvault.history.snapshots import empty
+from kvault.history.trees import Tree, put_tree, read_tree
+from kvault.ids import CommitId, Digest
 from kvault.ledger import batches
+from kvault.objects import fanout
 from kvault.runs.states import Run
 from kvault.vault import carrying, picking, views, working
 from kvault.vault.carrying import StagedInTheWay, Workshop
-from kvault.vault.surroundings import Surroundings
+from kvault.vault.surroundings import Remembering, Surroundings
 from kvault.vault.views_merging import AppliedView
 
 SIDE = "rebasing/"
@@ -31,10 +35,11 @@ SIDE = "rebasing/"
 
 @dataclass(frozen=True, slots=True)
 class RebaseOptions:
-    """Where to: ``onto`` a version, of what ``upstream`` lacks; under which recipe (an editor's name, or a recipe's
-    digest; None is the target's own); and what ``-X`` decides."""
+    """Where to: ``onto`` a version, of what ``upstream`` lacks, or onto another ``base`` model from the beginning;
+    under which recipe (an editor's name, or a recipe's digest; None is the target's own); and what ``-X`` decides."""
 
     onto: CommitId | None = None
+    base: Digest | None = None
     upstream: CommitId | None = None
     recipe: str | None = None
     strategy: Choice | None = None
@@ -56,26 +61,19 @@ def rebase(here: Surroundings, branch: str, options: RebaseOptions, workshop: Wo
             raise StagedInTheWay("changes are staged on the branch", branch=branch, remedy="Commit them first.")
         ref = refs.read(session, branch)
         loaded = graph.load(session)
-        onto = options.onto or options.upstream or _before_records(session, here, loaded, ref.target)
-        todo = _own_commits(loaded, ref.target, options.upstream or onto)
-        if options.recipe is None and loaded.is_ancestor(onto, ref.target) and _follows(loaded, onto, todo):
-            return AppliedView("up-to-date", branch, ref.target)
-        if not todo and not loaded.is_ancestor(ref.target, onto):
-            raise NothingToRebase(
-                f"{branch} has no commit of its own to make again", branch=branch, remedy="See `kvault log`."
-            )
-        now = here.clock.now()
-        side = f"{SIDE}{branch}"
-        move = refs.Move(here.actor, Doing.REBASE.value, now, f"{branch} onto {onto[:12]}")
-        refs.create(session, side, refs.RefKind.BRANCH, onto, move)
-        operations.begin(
-            session, Doing.REBASE, branch, ref.target, actor=here.actor, at=now, theirs=onto, todo=todo,
-            options={
-                "side": side,
-                "recipe": options.recipe,
-                "strategy": options.strategy.value if options.strategy else None,
-            },
-        )  # fmt: skip
+        if options.base is not None:
+            onto = _new_root(session, here, ref.target, options.base)
+            todo = _own_commits(loaded, ref.target, None)
+        else:
+            onto = options.onto or options.upstream or _before_records(session, here, loaded, ref.target)
+            todo = _own_commits(loaded, ref.target, options.upstream or onto)
+            if options.recipe is None and loaded.is_ancestor(onto, ref.target) and _follows(loaded, onto, todo):
+                return AppliedView("up-to-date", branch, ref.target)
+            if not todo and not loaded.is_ancestor(ref.target, onto):
+                raise NothingToRebase(
+                    f"{branch} has no commit of its own to make again", branch=branch, remedy="See `kvault log`."
+                )
+        _open(session, here, ref, onto, todo, options)
     return _go_on(here, branch, workshop, skip=False)
 
 
@@ -99,6 +97,38 @@ def abort(here: Surroundings, branch: str) -> AppliedView:
         refs.delete(session, refs.read(session, side), refs.Move(here.actor, Doing.REBASE.value, now, "aborted"))
         operations.end(session, opened, State.ABORTED, None, actor=here.actor, at=now)
     return AppliedView("aborted", branch, opened.head)
+
+
+def _open(
+    session: Session, here: Surroundings, ref: refs.Ref, onto: CommitId, todo: list[CommitId], options: RebaseOptions
+) -> None:
+    """Make the side branch and begin the operation."""
+    now = here.clock.now()
+    side = f"{SIDE}{ref.name}"
+    move = refs.Move(here.actor, Doing.REBASE.value, now, f"{ref.name} onto {onto[:12]}")
+    refs.create(session, side, refs.RefKind.BRANCH, onto, move)
+    operations.begin(
+        session, Doing.REBASE, ref.name, ref.target, actor=here.actor, at=now, theirs=onto, todo=todo,
+        options={
+            "side": side,
+            "recipe": options.recipe,
+            "strategy": options.strategy.value if options.strategy else None,
+        },
+    )  # fmt: skip
+
+
+def _new_root(session: Session, here: Surroundings, head: CommitId, base: Digest) -> CommitId:
+    """A first commit without facts that stands on another base model. Raises where the branch stands on it."""
+    if read_tree(here.store, read_body(session, head).tree).base == base:
+        raise NothingToRebase("the branch stands on this base model", base=base[:12], remedy="Nothing is to be done.")
+    store = Remembering(here.store)
+    tree = put_tree(store, Tree(base, fanout.build(store, {}), {}, {}, ()))
+    name = meta.source_of(session, base) or here.settings.base
+    now = here.clock.now()
+    body = CommitBody(
+        tree, empty(store).root, (), "init", here.actor, here.actor, now, now, f"A new beginning on {name}"
+    )
+    return publish.insert_commit(session, body)
 
 
 def _go_on(here: Surroundings, branch: str, workshop: Workshop, *, skip: bool) -> AppliedView:
@@ -144,9 +174,10 @@ def _finish(session: Session, here: Surroundings, opened: Operation, side: str) 
     return tip.target
 
 
-def _own_commits(loaded: Graph, head: CommitId, upstream: CommitId) -> list[CommitId]:
+def _own_commits(loaded: Graph, head: CommitId, upstream: CommitId | None) -> list[CommitId]:
     """What ``upstream`` lacks, ancestors first; merges are left out, since what they brought is in the list itself."""
-    return [commit for commit in loaded.log([head], [upstream]) if len(loaded.parents[commit]) == 1][::-1]
+    without = [upstream] if upstream else []
+    return [commit for commit in loaded.log([head], without) if len(loaded.parents[commit]) == 1][::-1]
 
 
 def _follows(loaded: Graph, onto: CommitId, todo: list[CommitId]) -> bool:

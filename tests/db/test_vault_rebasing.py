@@ -10,9 +10,12 @@ import pytest
 
 from kvault.history import refs
 from kvault.history.operations import OperationOpen
+from kvault.lm.source import BaseMissing
 from kvault.vault import Vault
-from kvault.vault.carrying import BranchMoved, StagedInTheWay
+from kvault.vault.carrying import AnotherBase, BranchMoved, StagedInTheWay
+from kvault.vault.rebasing import NothingToRebase
 from tests.db.small_vaults import copy_of, found_vault, said, say, tree
+from tests.unit.small_models import small_model
 
 Make = Callable[[], Vault]
 
@@ -154,3 +157,35 @@ def test_a_branch_that_moved_or_has_staged_changes_is_refused(make: Make) -> Non
         vault.rebase_continue()
     vault.rebase_abort()
     assert vault.fsck().findings == ()
+
+
+def test_onto_another_base_model_is_a_vault_that_was_made_there(make: Make, seed: Vault, tmp_path: Path) -> None:
+    vault = make()
+    small_model(tmp_path / "other", "gpt2", positions=512)
+    before, old_answer = tree(vault), vault.ask("The leader of Avaria is").text
+    say(vault, ("Freedonia", "capital", "F1", "2020-01-01"), editor="gated")
+    view = vault.rebase(onto_base=str(tmp_path / "other"))
+    assert (view.state, len(view.made)) == ("done", 5)
+    straight = found_vault(tmp_path / "straight", tmp_path / "other")
+    say(straight, ("Dorne", "leader", "Prince D", "2019-01-01"), editor="memit")
+    say(straight, ("Avaria", "leader", "A2", "2020-01-01"), ("Borduria", "capital", "B1", "2020-01-01"))
+    say(straight, ("Freedonia", "capital", "F1", "2020-01-01"), editor="gated")
+    assert tree(vault) == tree(straight) != before
+    again = Vault.open(vault.settings.folder).as_actor("tester")
+    prompts = ["The leader of Avaria is", "The capital of Freedonia is"]
+    for at in ("HEAD", "base"):
+        said_here, said_there = again.ask_many(prompts, at=at), straight.ask_many(prompts, at=at)
+        assert [(each.text, each.probability) for each in said_here] == [
+            (each.text, each.probability) for each in said_there
+        ]
+    assert again.ask(prompts[0], at="side@{2}").text == old_answer
+    with pytest.raises(AnotherBase):
+        again.merge("main")
+    say(again, ("Cascara", "capital", "C1", "2020-01-01"))
+    again.export(tmp_path / "out", at="HEAD~2")
+    assert str(tmp_path / "other") in (tmp_path / "out" / "README.md").read_text("utf-8")
+    assert again.fsck(materialize=True).findings == ()
+    with pytest.raises(NothingToRebase):
+        again.rebase(onto_base=str(tmp_path / "other"))
+    with pytest.raises(BaseMissing):
+        again.rebase(onto_base=str(tmp_path / "nowhere"))
