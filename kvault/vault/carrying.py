@@ -11,7 +11,7 @@ from typing import Protocol
 from sqlmodel import Session
 
 from kvault.errors import Conflict, InvalidInput, NotFound
-from kvault.history import operations, refs
+from kvault.history import leases, operations, refs
 from kvault.history.graph import Graph, read_body
 from kvault.history.operations import Dispute, Doing, Operation, State
 from kvault.history.syntax import SHORTEST
@@ -22,6 +22,7 @@ from kvault.ledger.store import load_facts, load_revisions
 from kvault.ledger.values import Change, Fact, Revision
 from kvault.runs import runs
 from kvault.runs.states import Run, RunState
+from kvault.runs.verifying import HOLDER
 from kvault.vault import views, working
 from kvault.vault.surroundings import Surroundings
 from kvault.vault.views_merging import ConflictView
@@ -79,10 +80,13 @@ def begun(here: Surroundings, branch: str, doing: Doing, workshop: Workshop) -> 
 
 
 def drop_waiting(session: Session, here: Surroundings, branch: str, operation: Operation) -> None:
-    """Cancel the runs of an operation that nobody has begun, as a process leaves them that died before; and tidy up."""
+    """Cancel the runs of an operation that wait, as a process leaves them that died, with their leases; and tidy up."""
     for run in runs.listing(session, state=RunState.QUEUED, branch=branch, limit=working.SCAN):
         if run.params.get("operation") == operation.id:
             runs.cancel(session, run.id, clock=here.clock)
+            lease = leases.current(session, branch, here.clock.now())
+            if lease is not None and lease.holder == f"{HOLDER}{run.id}":
+                leases.release(session, lease)
     working.tidy(session, here, branch)
 
 

@@ -134,6 +134,7 @@ def resume(here: Surroundings, branch: str, message: str, workshop: Workshop) ->
 
 def abort(here: Surroundings, branch: str) -> MergedView:
     """Give the merge up; the branch never moved."""
+    working.bury_dead(here)
     with here.database.writing() as session:
         opened = operations.expect(session, branch, Doing.MERGE)
         carrying.drop_waiting(session, here, branch, opened)

@@ -84,6 +84,7 @@ def resume(here: Surroundings, branch: str, workshop: Workshop, *, skip: bool) -
 
 def abort(here: Surroundings, branch: str) -> AppliedView:
     """Give the pick up: the branch goes back to where it stood when it began."""
+    working.bury_dead(here)
     with here.database.writing() as session:
         opened = operations.expect(session, branch, Doing.PICK)
         carrying.drop_waiting(session, here, branch, opened)

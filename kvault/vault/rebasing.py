@@ -89,12 +89,15 @@ def resume(here: Surroundings, branch: str, workshop: Workshop, *, skip: bool) -
 
 def abort(here: Surroundings, branch: str) -> AppliedView:
     """Give the rebase up; the branch never moved."""
+    working.bury_dead(here)
     with here.database.writing() as session:
         opened = operations.expect(session, branch, Doing.REBASE)
         side = _side(opened)
         carrying.drop_waiting(session, here, side, opened)
         now = here.clock.now()
-        refs.delete(session, refs.read(session, side), refs.Move(here.actor, Doing.REBASE.value, now, "aborted"))
+        grown = refs.find(session, side)
+        if grown is not None:
+            refs.delete(session, grown, refs.Move(here.actor, Doing.REBASE.value, now, "aborted"))
         operations.end(session, opened, State.ABORTED, None, actor=here.actor, at=now)
     return AppliedView("aborted", branch, opened.head)
 

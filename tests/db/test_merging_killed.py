@@ -62,9 +62,11 @@ def test_merge(vault: Vault) -> None:
         before = vault.resolve("HEAD")
         assert before == vault.resolve("main") or tree(vault) == wanted
         _sound(vault)
-        if _open(vault):
+        if _open(vault) and number % 3 == 0:
+            vault.merge_abort()
+        elif _open(vault):
             vault.merge_continue()
-        else:
+        if tree(vault) != wanted:
             vault.merge("side", strategy="newest")
         assert tree(vault) == wanted
         vault.branch(f"trial{number}", "main")
@@ -84,9 +86,11 @@ def test_cherry_pick(vault: Vault) -> None:
         vault, lambda each: each.cherry_pick(["side~2..side"], strategy="theirs"), _stride(vault)
     ):
         _sound(vault)
-        if _open(vault):
+        if _open(vault) and number % 3 == 0:
+            vault.cherry_pick_abort()
+        elif _open(vault):
             vault.cherry_pick_continue()
-        elif vault.resolve("HEAD") == vault.resolve("main"):
+        if vault.resolve("HEAD") == vault.resolve("main"):
             vault.cherry_pick(["side~2..side"], strategy="theirs")
         assert tree(vault) == wanted
         assert len(vault.log("main..HEAD")) == 2
@@ -107,8 +111,11 @@ def test_rebase(vault: Vault) -> None:
         _sound(vault)
         if _open(vault):
             assert vault.resolve("HEAD") == vault.resolve("side")
-            vault.rebase_continue()
-        elif vault.resolve("HEAD") == vault.resolve("side"):
+            if number % 3 == 0:
+                vault.rebase_abort()
+            else:
+                vault.rebase_continue()
+        if vault.resolve("HEAD") == vault.resolve("side"):
             vault.rebase("main", strategy="theirs")
         assert tree(vault) == wanted
         assert len(vault.log("main..HEAD")) == 2
