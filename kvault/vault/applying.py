@@ -30,7 +30,8 @@ from kvault.vault import groups as grouping
 from kvault.vault import progressing
 from kvault.vault.groups import Group
 from kvault.vault.inheriting import Standing, inherited, moved_records, recipes_of, standing
-from kvault.vault.modelling import Assembled, EditorFixed, Known, Made, Modelling, known_to_base
+from kvault.vault.knowing import Known, known_to_base
+from kvault.vault.modelling import Assembled, EditorFixed, Made, Modelling
 from kvault.vault.surroundings import Remembering, Surroundings
 from kvault.vault.work import Work
 

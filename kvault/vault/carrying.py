@@ -99,7 +99,7 @@ def refuse_staged(session: Session, branch: str, changes: Iterable[Change]) -> N
         raise StagedInTheWay(
             f"changes staged on {branch} are about the same facts: {', '.join(names[:5])}{more}",
             branch=branch,
-            remedy="Commit them first.",
+            remedy="Commit them first, or take them back with `kvault unstage`.",
         )
 
 

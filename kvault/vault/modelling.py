@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from sqlmodel import Session
 
 from kvault.editing import calibration, ridge, statistics
 from kvault.editing.gate_records import make_gated_records
@@ -29,14 +28,13 @@ from kvault.history.graph import read_body
 from kvault.history.trees import Tree, read_tree, tree_records
 from kvault.ids import CommitId, Digest, RecipeId, RecordId, digest_of, is_digest, sha256
 from kvault.ledger import prompts
-from kvault.ledger.relations import Relation, vocabulary
-from kvault.ledger.store import Entry
 from kvault.lm.crew import Crew
 from kvault.lm.model import LanguageModel, load
 from kvault.lm.source import resolve, verify
 from kvault.lm.version import BASE, Memory, Version
 from kvault.vault.deltas import delta_bytes
 from kvault.vault.groups import Group, preserved
+from kvault.vault.knowing import Known, mixed, neighbours, sentences, spread
 from kvault.vault.surroundings import Remembering, Surroundings
 from kvault.vault.texts import prose
 
@@ -48,9 +46,6 @@ PINNED_PHRASINGS = 2
 """How many phrasings of each other relation of a subject are held while it is edited."""
 PART = 4
 """How many records one hand of the crew makes at a time; their subjects' own answers are read together."""
-NEIGHBOURS = 1500
-FACTS_A_PARAGRAPH = 8
-"""How many prompts about known subjects calibrate gates and routes."""
 
 
 class VersionDamaged(Damaged):
@@ -87,14 +82,6 @@ class Assembled:
     tensors: Mapping[str, Digest]
     memories: Mapping[str, Digest]
     states: Mapping[RecipeId, ridge.State]
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """What the base model is taken to know, for a new recipe: live baseline facts, and the relations there are."""
-
-    entries: Sequence[Entry]
-    relations: Sequence[Relation]
 
 
 @dataclass(slots=True)
@@ -187,14 +174,14 @@ class Modelling:
     def new_recipe(self, editor: str, known: Known, params: Mapping[str, str] | None = None) -> Recipe:
         """The recipe of an editor for what the base is taken to know, stored; ``params`` replace its defaults."""
         pinned = tuple(
-            (relation.subject_type, relation.slug, *_spread(relation.templates, PINNED_PHRASINGS))
+            (relation.subject_type, relation.slug, *spread(relation.templates, PINNED_PHRASINGS))
             for relation in known.relations
         )
         draft = default_recipe(editor, self.lm, preserve=pinned, params=params)
         if draft.traits.solver is Solver.RIDGE:
-            digest = self._statistics(draft.layers, _mixed(_sentences(known.entries), prose()))
+            digest = self._statistics(draft.layers, mixed(sentences(known.entries), prose()))
         else:
-            around = calibration.Calibration(_neighbours(known.entries), tuple(prose()), self.lm.fingerprint)
+            around = calibration.Calibration(neighbours(known.entries), tuple(prose()), self.lm.fingerprint)
             digest = self.here.store.put(around.to_bytes())
         recipe = default_recipe(editor, self.lm, preserve=pinned, params=params, statistics=digest)
         self.here.store.put_document(recipe.document())
@@ -371,57 +358,12 @@ class Modelling:
         return self._solvers[recipe.id]
 
 
-def known_to_base(session: Session, entries: Sequence[Entry]) -> Known:
-    """The baseline facts among ``entries``, in a fixed order, with the relations in force."""
-    from_ledger = sorted(
-        (entry for entry in entries if entry.revision.baseline),
-        key=lambda entry: (entry.fact.subject, entry.fact.relation),
-    )
-    return Known(from_ledger, vocabulary(session).relations())
-
-
 def _request(recipe: Recipe, group: Group) -> Request:
     statements = []
     for entry in group.entries:
         said = prompts.render(entry.relation, entry.fact.subject, entry.revision.object)
         statements.append(Statement(entry.revision_id, said.prompts, said.target, said.stop))
     return Request(group.digest, group.subject, tuple(statements), preserved(recipe.preserve, group))
-
-
-def _sentences(entries: Sequence[Entry]) -> list[str]:
-    """Every baseline fact in some of its phrasings, in an order that mixes relations."""
-    found: list[tuple[str, str]] = []
-    for entry in entries:
-        relation = entry.relation
-        for template in _spread(relation.templates, 4):
-            text = prompts.sentence(relation, template, entry.fact.subject, entry.revision.object)
-            found.append((sha256(text.encode()), text))
-    return [text for _, text in sorted(found)]
-
-
-def _mixed(facts: Sequence[str], paragraphs: Sequence[str]) -> list[str]:
-    """Facts and prose by turns, about as many tokens of each, so that however much is read holds both."""
-    found: list[str] = []
-    for i, paragraph in enumerate(paragraphs):
-        found += [paragraph, *facts[i * FACTS_A_PARAGRAPH : (i + 1) * FACTS_A_PARAGRAPH]]
-    return [*found, *facts[len(paragraphs) * FACTS_A_PARAGRAPH :]]
-
-
-def _neighbours(entries: Sequence[Entry]) -> tuple[calibration.Neighbour, ...]:
-    """Statements about known subjects, the same for every record; drawn by digest where there are many."""
-    found = [
-        calibration.Neighbour(entry.fact.subject, prompts.statement(entry.relation, entry.fact.subject))
-        for entry in entries
-    ]
-    drawn = sorted(found, key=lambda each: sha256(each.prompt.encode()))[:NEIGHBOURS]
-    return tuple(sorted(drawn, key=lambda each: (each.subject, each.prompt)))
-
-
-def _spread(items: Sequence[str], count: int) -> list[str]:
-    """``count`` items spread evenly over a sequence, the first one always among them."""
-    if len(items) <= count:
-        return list(items)
-    return [items[round(i * (len(items) - 1) / (count - 1))] for i in range(count)]
 
 
 def _held(records: Mapping[RecordId, RecipeId], name: RecipeId) -> frozenset[RecordId]:

@@ -58,7 +58,9 @@ def rebase(here: Surroundings, branch: str, options: RebaseOptions, workshop: Wo
         operations.refuse(session, branch)
         working.tidy(session, here, branch)
         if batches.staged(session, branch):
-            raise StagedInTheWay("changes are staged on the branch", branch=branch, remedy="Commit them first.")
+            raise StagedInTheWay(
+                "changes are staged on the branch", branch=branch, remedy="Commit or unstage them first."
+            )
         ref = refs.read(session, branch)
         loaded = graph.load(session)
         if options.base is not None:
