@@ -36,6 +36,8 @@ def merged(view: views.MergedView) -> str:
 
 def conflicts(view: views.ConflictsView) -> str:
     """Conflicts with both sides, decided or not."""
+    if not view.doing:
+        return f"Nothing is in progress on {view.branch}."
     lines = [f"{view.doing} of {view.theirs[:12]} into {view.branch}"]
     waiting = [each for each in view.conflicts if each.open]
     lines += [_decided(each) for each in view.conflicts if not each.open]

@@ -42,7 +42,9 @@ class CannotDecide(Conflict):
 def conflicts(here: Surroundings, branch: str, commit: CommitId | None) -> ConflictsView:
     """What is asked on a branch, or what was asked and decided when ``commit`` was made."""
     with here.database.reading() as session:
-        found = operations.expect(session, branch) if commit is None else operations.of_result(session, commit)
+        found = operations.current(session, branch) if commit is None else operations.of_result(session, commit)
+        if found is None and commit is None:
+            return ConflictsView(branch, "", "", (), (), "none")
         if found is None:
             raise NotFound(
                 "no merge, pick or rebase ended in this commit", commit=commit, remedy="See `kvault log --graph`."

@@ -173,6 +173,7 @@ def test_conflicts_wait_and_the_branch_with_them(make: Make) -> None:
         vault.merge_continue()
     assert vault.resolve("main") == head
     assert vault.merge_abort().state == "aborted"
+    assert vault.conflicts().state == "none"
     assert tree(vault) == before
     assert vault.commit("now it goes").changes == 1
 
