@@ -13,6 +13,7 @@ from alembic import context
 from sqlalchemy import Connection, text
 
 import kvault.checks.tables
+import kvault.history.operation_tables
 import kvault.history.signature_tables
 import kvault.history.tables
 import kvault.ledger.tables

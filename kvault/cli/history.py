@@ -1,4 +1,4 @@
-"""Verbs that make history: commit, branch, switch, tag, revert."""
+"""Verbs that make history: commit, branch, switch, tag."""
 
 from __future__ import annotations
 
@@ -99,19 +99,4 @@ def tag(session: Session, name: str, revision: str) -> None:
     session.emit(made.document(), f"Tag {name} is at {made.target[:12]}.")
 
 
-@click.command()
-@click.argument("revision")
-@click.option("--fact", "facts", multiple=True, metavar="FACT", help="Only this fact (an id or 'subject/relation').")
-@click.option("--keep-later", is_flag=True, help="Leave facts alone that a later commit changed again.")
-@click.option("-m", "--message", default="", help="The new commit's message.")
-@json_option
-@pass_session
-def revert(session: Session, revision: str, facts: tuple[str, ...], keep_later: bool, message: str) -> None:
-    """Take out what REVISION changed, exactly, in a new commit."""
-    made = session.vault().revert(
-        revision, facts=list(facts), keep_later=keep_later, message=message, progress=Progress()
-    )
-    session.emit(made.document(), lambda: render.committed(made))
-
-
-COMMANDS = [commit, branch, switch, tag, revert]
+COMMANDS = [commit, branch, switch, tag]

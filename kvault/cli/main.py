@@ -16,6 +16,7 @@ from kvault.cli import (
     history,
     ledger,
     looking,
+    merging,
     notes,
     operations,
     promotion,
@@ -28,7 +29,8 @@ from kvault.cli.context import Session, reports_errors
 SECTIONS = {
     "Start": ("init", "demo", "status", "worktree"),
     "Ledger": ("relation", "import", "add", "amend", "retract", "unstage", "facts"),
-    "History": ("commit", "log", "show", "diff", "branch", "switch", "tag", "revert", "reflog", "bisect", "notes"),
+    "History": ("commit", "log", "show", "diff", "branch", "switch", "tag", "reflog", "bisect", "notes"),
+    "Bringing versions together": ("merge", "conflicts", "resolve", "cherry-pick", "rebase", "revert"),
     "Answers": ("ask", "timeline", "blame", "consolidate", "export"),
     "Checks and promotion": ("check", "policy", "promote", "rollback"),
     "Trust": ("sign", "verify-commit", "verify-tag", "keys", "provenance"),
@@ -78,7 +80,7 @@ def cli(context: click.Context, folder: Path, as_json: bool, debug: bool) -> Non
 
 
 MODULES = (
-    *(ledger, history, looking, bisect, notes, worktree),
+    *(ledger, history, merging, looking, bisect, notes, worktree),
     *(answering, asking, promotion, signing),
     *(operations, storage, exchange),
 )

@@ -44,10 +44,14 @@ class Neighbour:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """Neighbours' prompts and ordinary texts, in a fixed order; ``digest`` is the SHA-256 of :meth:`to_bytes`."""
+    """Neighbours' prompts and ordinary texts, in a fixed order; ``digest`` is the SHA-256 of :meth:`to_bytes`.
+
+    ``base`` is the fingerprint of the model that they are read by, so that a recipe is one of its base alone.
+    """
 
     neighbours: tuple[Neighbour, ...]
     texts: tuple[str, ...]
+    base: str = ""
     digest: Digest = field(init=False)
 
     def __post_init__(self) -> None:
@@ -60,6 +64,7 @@ class Calibration:
                 "format": FORMAT,
                 "neighbours": [[each.subject, each.prompt] for each in self.neighbours],
                 "texts": list(self.texts),
+                **({"base": self.base} if self.base else {}),
             }
         )
 
@@ -71,7 +76,7 @@ class Calibration:
             if document["format"] != FORMAT:
                 raise ValueError("another format")
             neighbours = tuple(Neighbour(str(subject), str(prompt)) for subject, prompt in document["neighbours"])
-            return cls(neighbours, tuple(str(text) for text in document["texts"]))
+            return cls(neighbours, tuple(str(text) for text in document["texts"]), str(document.get("base", "")))
         except (KeyError, TypeError, ValueError) as error:
             raise CalibrationDamaged(
                 f"an object is not a calibration set: {error}", remedy="Run `kvault fsck`, and restore it from a copy."

@@ -162,20 +162,28 @@ def solve(solver: Solver, records: Iterable[Record]) -> State:
 
 
 def _solve_layer(solver: Solver, layer: int, columns: Sequence[Columns]) -> Solution:
+    """The smaller of the two forms; they give the same weights but for rounding, and which one is a matter of size."""
     d_out, d_in = solver.base[layer].shape
     E = _stack([each.e for each in columns], d_in)
     X = _stack([each.x for each in columns], d_in)
     R = _stack([each.r for each in columns], d_out)
-    count = len(columns)
-    if count <= d_in:
-        G = exact_matmul(E.T, E)
-        G[np.diag_indices(count)] += 1.0
-        Y = solve_positive(cholesky(G), R.T).T if count else R
-        return Solution(E, X, R, Y, exact_matmul(Y, X.T))
+    return _dual(E, X, R) if len(columns) <= d_in else _primal(solver.metrics[layer], E, X, R)
+
+
+def _dual(E: Float64, X: Float64, R: Float64) -> Solution:
+    """By the Gram matrix of the records, N × N."""
+    G = exact_matmul(E.T, E)
+    G[np.diag_indices(len(G))] += 1.0
+    Y = solve_positive(cholesky(G), R.T).T if len(G) else R
+    return Solution(E, X, R, Y, exact_matmul(Y, X.T))
+
+
+def _primal(whitening: Metric, E: Float64, X: Float64, R: Float64) -> Solution:
+    """By the second moment of the whitened keys, d_in × d_in."""
     H = exact_matmul(E, E.T)
-    H[np.diag_indices(d_in)] += 1.0
+    H[np.diag_indices(len(H))] += 1.0
     Z = solve_positive(cholesky(H), exact_matmul(E, R.T))  # H⁻¹ E Rᵀ, d_in × d_out
-    change = solver.metrics[layer].whiten(Z).T.copy()
+    change = whitening.whiten(Z).T.copy()
     return Solution(E, X, R, R - exact_matmul(Z.T, E), change)
 
 

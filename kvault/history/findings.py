@@ -26,6 +26,7 @@ class Code(StrEnum):
     BATCH_CHANGED = "batch-changed"
     LEDGER_ROW = "ledger-row"
     LEDGER_BATCH = "ledger-batch"
+    MERGE_RESOLUTION = "merge-resolution"
     REVISION_MISSING = "revision-missing"
     REF_TARGET = "ref-target"
     REF_ROW = "ref-row"

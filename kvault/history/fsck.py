@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session, col, func, select
 
 from kvault.errors import KvaultError
-from kvault.history import fsck_commits, fsck_ledger, fsck_objects, fsck_refs, fsck_storage
+from kvault.history import fsck_commits, fsck_ledger, fsck_merges, fsck_objects, fsck_refs, fsck_storage
 from kvault.history.commits import CommitBody
 from kvault.history.findings import Checkup, Code, Finding
 from kvault.history.fsck_ledger import VerifyBatch
@@ -131,6 +131,7 @@ def _deep(
         "ledger rows": fsck_ledger.content_rows(session),
         "applied batches": fsck_ledger.applied_batches(session, needs, commits),
         "garbage": fsck_storage.garbage(session, store, present, now),
+        "merges": fsck_merges.merges(needs, commits),
         "database": fsck_refs.database_file(session),
     }
 

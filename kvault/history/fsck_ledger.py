@@ -83,7 +83,7 @@ def applied_batches(session: Session, needs: Needs, commits: Mapping[CommitId, C
     query = select(CommitRow.id, CommitRow.batch_id).where(col(CommitRow.batch_id).is_not(None))
     for name, batch in session.exec(query):
         body = commits.get(CommitId(name))
-        parent = commits.get(body.parents[0]) if body is not None and len(body.parents) == 1 else None
+        parent = commits.get(body.parents[0]) if body is not None and body.parents else None
         if body is None or parent is None or batch is None:
             continue
         try:

@@ -8,6 +8,7 @@ from sqlmodel import Session
 
 from kvault.errors import NotFound
 from kvault.history.tables import MetaRow, WorktreeRow
+from kvault.ids import Digest
 
 WORKTREE = "worktree"
 """The entry of a session's ``info`` that names the further folder it works for; there ``head`` is that folder's."""
@@ -28,6 +29,18 @@ def read(session: Session, name: Meta) -> str:
     if row is None:
         raise NotFound(f"the vault does not say its {name.value}", remedy="Set the vault up with `kvault init`.")
     return row.value
+
+
+def source_of(session: Session, base: Digest) -> str | None:
+    """Where the files of a base model that came later lie; None for the one that the vault was made with."""
+    row = session.get(MetaRow, f"{Meta.BASE.value}:{base}")
+    return None if row is None else row.value
+
+
+def add_base(session: Session, base: Digest, source: str) -> None:
+    """Note where the files of a further base model lie."""
+    session.merge(MetaRow(name=f"{Meta.BASE.value}:{base}", value=source))
+    session.flush()
 
 
 def write(session: Session, name: Meta, value: str) -> None:

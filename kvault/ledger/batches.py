@@ -160,14 +160,23 @@ def seal(session: Session, branch: str, until: date | None, clock: Clock, ledger
     return Sealed(batch, branch, digest, tuple(due), len(later))
 
 
-def seal_changes(session: Session, branch: str, author: str, changes: Sequence[Change], clock: Clock) -> Sealed:
-    """A batch that is sealed from the start: what a revert makes, beside whatever is staged on the branch."""
+def seal_changes(
+    session: Session, branch: str, author: str, changes: Sequence[Change], clock: Clock, intent: str
+) -> Sealed:
+    """A batch that is sealed from the start, beside whatever is staged: what a revert or a merge (``intent``) makes."""
     now, digest = clock.now(), batch_digest(changes)
     number = session.exec(select(func.count()).select_from(BatchRow)).one()
     name = BatchId(digest_of({"branch": branch, "author": author, "at": now, "number": number}))
     session.add(
         BatchRow(
-            id=name, branch=branch, state=State.SEALED, digest=digest, author=author, created_at=now, sealed_at=now
+            id=name,
+            branch=branch,
+            state=State.SEALED,
+            digest=digest,
+            author=author,
+            created_at=now,
+            sealed_at=now,
+            intent=intent,
         )
     )
     session.flush()
@@ -224,10 +233,10 @@ def reopen(session: Session, batch: BatchId, clock: Clock) -> BatchId:
     return target
 
 
-def sealed_batches(session: Session, branch: str) -> list[BatchId]:
-    """Batches of a branch that are sealed and not applied, oldest first."""
-    query = select(BatchRow.id).where(BatchRow.branch == branch, BatchRow.state == State.SEALED)
-    return [BatchId(each) for each in session.exec(query.order_by(col(BatchRow.sealed_at)))]
+def sealed_batches(session: Session, branch: str) -> list[tuple[BatchId, str]]:
+    """Batches of a branch that are sealed and not applied with their intent, oldest first."""
+    query = select(BatchRow.id, BatchRow.intent).where(BatchRow.branch == branch, BatchRow.state == State.SEALED)
+    return [(BatchId(each), intent) for each, intent in session.exec(query.order_by(col(BatchRow.sealed_at)))]
 
 
 def _insert(session: Session, batch: BatchId, start: int, changes: Sequence[Change]) -> None:

@@ -115,6 +115,12 @@ def policy_of(session: Session, alias: str) -> Policy:
     return parse(row.body if row else DEFAULT, alias)
 
 
+def restricted_relations(session: Session) -> frozenset[str]:
+    """The relations that any alias's policy restricts."""
+    aliases = {DEFAULT_ALIAS, *session.exec(select(PolicyRow.alias).distinct())}
+    return frozenset(slug for alias in aliases for slug in policy_of(session, alias).restricted)
+
+
 def set_policy(session: Session, alias: str, policy: Policy, actor: str, now: int) -> None:
     """Put a policy in force; a promotion of the same alias that is under way waits, or finds its plan stale."""
     if find_alias(session, alias) is not None:

@@ -6,10 +6,12 @@
       paraphrase: {min: -5, reference: parent}
       perplexity on fact text: {max: 5}
     approvals: 0
+    restricted: [chief_executive]
 
 A threshold is absolute, or relative to the figure of the first parent, of the unedited model, or of the version that
 the alias points to. Only PASS passes: a figure that is missing or could not be measured is an ERROR; one with too few
-items, or whose interval spans the threshold, is INCONCLUSIVE. This module is pure: it reads text and reports, and moves
+items, or whose interval spans the threshold, is INCONCLUSIVE. Changes of a ``restricted`` relation that come in by a
+merge or a cherry-pick are accepted by a person, one by one. This module is pure: it reads text and reports, and moves
 nothing.
 """
 
@@ -108,6 +110,7 @@ class Policy:
 
     text: str
     requirements: tuple[Requirement, ...]
+    restricted: tuple[str, ...] = ()
 
     @property
     def digest(self) -> Digest:
@@ -152,9 +155,12 @@ def parse(text: str, file: str = "policy") -> Policy:
         raise PolicyInvalid(f"the policy is not YAML: {error}", file=file, remedy="Correct the file.") from None
     if not isinstance(document, dict) or not isinstance(document.get("figures"), dict):
         raise PolicyInvalid("a policy needs a mapping `figures`", file=file, remedy="See `kvault policy show`.")
-    if unknown := sorted(str(key) for key in document if key not in {"figures", "approvals"}):
+    if unknown := sorted(str(key) for key in document if key not in {"figures", "approvals", "restricted"}):
         raise PolicyInvalid(
-            f"unknown key {unknown[0]!r}", file=file, field=unknown[0], remedy="Keys are: figures, approvals."
+            f"unknown key {unknown[0]!r}",
+            file=file,
+            field=unknown[0],
+            remedy="Keys are: figures, approvals, restricted.",
         )
     approvals = document.get("approvals", 0)
     if isinstance(approvals, bool) or approvals != 0:
@@ -164,7 +170,11 @@ def parse(text: str, file: str = "policy") -> Policy:
             field="approvals",
             remedy="Write 0, or leave it out.",
         )
-    return Policy(text, tuple(_requirement(str(name), row, file) for name, row in document["figures"].items()))
+    restricted = document.get("restricted", [])
+    if not isinstance(restricted, list) or not all(isinstance(each, str) for each in restricted):
+        raise PolicyInvalid("restricted is no list of relations", file=file, field="restricted", remedy="Write [a, b].")
+    requirements = tuple(_requirement(str(name), row, file) for name, row in document["figures"].items())
+    return Policy(text, requirements, tuple(sorted(set(restricted))))
 
 
 def _requirement(name: str, row: object, file: str) -> Requirement:

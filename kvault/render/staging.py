@@ -15,6 +15,8 @@ def status(view: views.StatusView) -> str:
     """Where one is, and what waits."""
     lines = [f"On branch {view.branch} at {view.head[:12]}  {view.message}"]
     lines += [f"Run {run[:12]} is under way on this branch." for run in view.running]
+    if view.doing:
+        lines.append(f"A {view.doing} waits: kvault conflicts, then kvault {view.doing} --continue or --abort.")
     for left in view.left:
         lines += _left(left)
     if view.changes:

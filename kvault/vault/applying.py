@@ -9,42 +9,47 @@ killed anywhere is simply done again, and finds its records made.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from sqlmodel import Session
-
-from kvault.history import leases, publish, records, refs
+from kvault.editing.forecast import forecast
+from kvault.history import leases, operations, publish, records, refs
 from kvault.history.commits import CommitBody
-from kvault.history.graph import read_body
+from kvault.history.conflicts import Kind
 from kvault.history.snapshots import Snapshot
-from kvault.history.trees import Tree, put_tree, read_tree, tree_records
-from kvault.ids import CommitId, RecipeId, RecordId, RunId
+from kvault.history.trees import Tree, put_tree, tree_records
+from kvault.ids import RecipeId, RecordId, RunId, is_digest
 from kvault.ledger import batches
 from kvault.ledger.store import Entry, load_entries, revisions_of
 from kvault.objects import fanout
+from kvault.objects.store import Blobs
 from kvault.runs.context import RunContext
 from kvault.runs.verifying import HOLDER
 from kvault.vault import groups as grouping
+from kvault.vault import progressing
 from kvault.vault.groups import Group
-from kvault.vault.modelling import EditorFixed, Known, Made, Modelling, known_to_base
+from kvault.vault.inheriting import Standing, inherited, moved_records, recipes_of, standing
+from kvault.vault.knowing import Known, known_to_base
+from kvault.vault.modelling import Assembled, EditorFixed, Made, Modelling
 from kvault.vault.surroundings import Remembering, Surroundings
 from kvault.vault.work import Work
 
 LEASE = 600_000_000
 """How long a branch is leased for, in microseconds; renewed before publishing."""
+_REBASE = "Rebase one branch onto the other first (kvault rebase --onto OTHER): its records are made anew there."
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Where the work begins: the branch's head and its weights and ledger."""
+    """Where the work begins: the branch's head and its weights and ledger; and the step that is carried over to it."""
 
     ref: refs.Ref
     tree: Tree
     ledger: Snapshot
-    base_ledger: Snapshot
     batch: batches.Sealed | None
+    bases: tuple[Standing, ...] = ()
+    theirs: Standing | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,13 +90,12 @@ class Applier:
         store = Remembering(self.here.store)
         start = self._start(work, store)
         with watch("plan"):
-            plan = self._plan(work, start, store)
+            plan = self.plan(work, start, store)
         with watch("targets"):
             made = self._make(context, plan)
         with watch("solve"):
             after = self._after(start, plan, made, store)
-            assembled = self.modelling.assemble(after)
-            delta = self.modelling.delta(tree_records(store, start.tree), after)
+            assembled, delta = self.modelling.update(tree_records(store, start.tree), after)
         with watch("store"):
             root = fanout.update(
                 store,
@@ -102,15 +106,16 @@ class Applier:
             recipes = tuple(sorted(set(after.values())))
             tree = put_tree(store, Tree(start.tree.base, root, assembled.tensors, assembled.memories, recipes))
             packs = {publish.Pack.DELTA: self.here.store.put(delta)} if delta else {}
+        warnings = self._warnings(work, start, assembled, store)
         now = self.here.clock.now()
         body = CommitBody(
             tree=tree,
             ledger_root=plan.ledger.root,
-            parents=(start.ref.target,),
+            parents=(start.ref.target, *((work.theirs,) if work.joined and work.theirs else ())),
             verb=work.verb,
             author=work.author,
             committer=self.here.actor,
-            authored_at=context.run.created_at,
+            authored_at=context.run.created_at if work.authored_at is None else work.authored_at,
             committed_at=now,
             message=work.message,
             arguments=work.arguments,
@@ -126,6 +131,8 @@ class Applier:
             commit = publish.publish(
                 session, publish.Publication(work.branch, body, lease, start.batch.id if start.batch else None, packs)
             )
+            progressing.published(session, work, start.ref.target, commit, warnings, self.here.actor, now)
+            leases.release(session, lease)
             result = {**summary, "id": commit, "seconds": watch.seconds}
             context.finish(session, result)
         return result
@@ -133,34 +140,41 @@ class Applier:
     def _start(self, work: Work, store: Remembering) -> Start:
         with self.here.database.reading() as session:
             ref = refs.read(session, work.branch)
-            body = read_body(session, ref.target)
-            before = read_body(session, work.restore_from) if work.restore_from else body
+            if work.onto is not None and ref.target != work.onto:
+                raise refs.RefMoved(
+                    f"{ref.name} has moved on to {ref.target[:12]}",
+                    name=ref.name,
+                    remedy=f"Nothing was changed. Begin the {work.verb} again.",
+                )
+            ours = standing(session, store, ref.target)
             batch = batches.verify_sealed(session, work.batch) if work.batch else None
-        return Start(
-            ref,
-            read_tree(store, body.tree),
-            Snapshot(store, body.ledger_root),
-            Snapshot(store, before.ledger_root),
-            batch,
-        )
+            bases = tuple(standing(session, store, commit) for commit in work.bases)
+            theirs = standing(session, store, work.theirs) if work.theirs else None
+        return Start(ref, ours.tree, ours.ledger, batch, bases, theirs)
 
-    def _plan(self, work: Work, start: Start, store: Remembering) -> Plan:
+    def plan(self, work: Work, start: Start, store: Blobs) -> Plan:
+        """What the new version will hold; nothing is made yet."""
         changes = start.batch.changes if start.batch else ()
         ledger = (
             start.ledger.with_changes({change.fact: change.after for change in changes}) if changes else start.ledger
         )
         by_revision = self.modelling.by_revision
         with self.here.database.reading() as session:
-            subjects = grouping.subjects_of(session, [change.fact for change in changes])
+            subjects = set(grouping.subjects_of(session, [change.fact for change in changes]))
             if work.consolidate:
-                subjects = self._gated_subjects(session, start, store)
+                subjects = set(self._gated_subjects(start, store))
+            if start.theirs:
+                moved = moved_records(store, start.bases, start.theirs)
+                subjects |= {self.modelling.record(record).subject for record in moved}
             before = grouping.entries_of_subjects(session, start.ledger, subjects)
             after = grouping.entries_of_subjects(session, ledger, subjects)
             held = grouping.records_of_subjects(session, store, start.tree, before, by_revision)
             editors = {subject: next(iter(found.values())) for subject, found in held.items() if found}
-            if work.restore_from:
-                editors.update(self._editors_at(session, store, work.restore_from, start.base_ledger, subjects))
-        taught = [subject for subject, entries in after.items() if _taught(entries)]
+            if start.theirs:
+                bases = [recipes_of(session, store, base, subjects, by_revision) for base in start.bases]
+                theirs = recipes_of(session, store, start.theirs, subjects, by_revision)
+                editors = inherited(subjects, bases, editors, theirs, self.modelling.is_ridge)
+        taught = sorted(subject for subject, entries in after.items() if _taught(entries))
         wanted = self._choose(work, start, taught, editors)
         found = [
             g for subject in taught for g in grouping.groups_of(subject, after[subject], wanted[subject], by_revision)
@@ -169,39 +183,44 @@ class Applier:
         return Plan(ledger, tuple(found), leaving)
 
     def _choose(
-        self, work: Work, start: Start, subjects: Iterable[str], editors: Mapping[str, RecipeId]
+        self, work: Work, start: Start, subjects: Sequence[str], editors: Mapping[str, RecipeId]
     ) -> dict[str, RecipeId]:
         """The recipe of each subject: the editor asked for, else the one it was taught by, else the branch's."""
-        wanted = list(subjects)
-        if not wanted:
+        if not subjects:
             return {}
-        keep = work.editor is None or work.verb == "revert"
-        if keep and all(subject in editors for subject in wanted):
-            return {subject: editors[subject] for subject in wanted}
-        recipe = self.modelling.recipe_for(work.editor, start.tree, lambda: self._known(start))
-        if keep:
-            return {subject: editors.get(subject, recipe) for subject in wanted}
-        return dict.fromkeys(wanted, recipe)
+        if work.editor is None and all(subject in editors for subject in subjects):
+            return {subject: self._own(work, start, editors[subject]) for subject in subjects}
+        if work.editor is not None and is_digest(work.editor):
+            return dict.fromkeys(subjects, RecipeId(work.editor))
+        recipe = self.modelling.recipe_for(work.editor, start.tree, lambda: self.known(start.ledger))
+        if work.editor is None:
+            return {subject: self._own(work, start, editors.get(subject, recipe)) for subject in subjects}
+        return dict.fromkeys(subjects, recipe)
 
-    def _known(self, start: Start) -> Known:
+    def _own(self, work: Work, start: Start, recipe: RecipeId) -> RecipeId:
+        """The branch's own recipe in place of another line's of the same kind, except in a merge of both lines."""
+        if start.theirs and start.theirs.tree.base != start.tree.base and recipe not in start.tree.recipes:
+            editor = self.modelling.editor_of(recipe)
+            return self.modelling.recipe_for(editor, start.tree, lambda: self.known(start.ledger))
+        if work.joined or recipe in start.tree.recipes:
+            return recipe
+        for mine in start.tree.recipes:
+            if self.modelling.editor_of(mine) == self.modelling.editor_of(recipe):
+                return mine
+        solved = [mine for mine in start.tree.recipes if self.modelling.is_ridge(mine)]
+        return solved[0] if solved and self.modelling.is_ridge(recipe) else recipe
+
+    def known(self, ledger: Snapshot) -> Known:
         """What the base model knows, for a new recipe: the baseline of every fact, amended since or not."""
         with self.here.database.reading() as session:
-            recorded = revisions_of(session, [fact for fact, _ in start.ledger.items()])
+            recorded = revisions_of(session, [fact for fact, _ in ledger.items()])
             baseline = [name for each in recorded.values() for name, revision in each if revision.baseline]
             return known_to_base(session, list(load_entries(session, baseline).values()))
 
-    def _gated_subjects(self, session: Session, start: Start, store: Remembering) -> list[str]:
+    def _gated_subjects(self, start: Start, store: Blobs) -> list[str]:
         """The subjects whose records are memories: those that a consolidation moves into the weights."""
         gated = [r for r, recipe in tree_records(store, start.tree).items() if not self.modelling.is_ridge(recipe)]
         return sorted({self.modelling.record(record).subject for record in gated})
-
-    def _editors_at(
-        self, session: Session, store: Remembering, commit: CommitId, ledger: Snapshot, subjects: Iterable[str]
-    ) -> dict[str, RecipeId]:
-        tree = read_tree(store, read_body(session, commit).tree)
-        entries = grouping.entries_of_subjects(session, ledger, subjects)
-        held = grouping.records_of_subjects(session, store, tree, entries, self.modelling.by_revision)
-        return {subject: next(iter(found.values())) for subject, found in held.items() if found}
 
     def _make(self, context: RunContext, plan: Plan) -> Made:
         """The records of the plan's groups: those that have been made, and new ones, stored as they come."""
@@ -235,15 +254,35 @@ class Applier:
         before = tree_records(store, start.tree)
         kept = {record: recipe for record, recipe in before.items() if record not in plan.leaving}
         after = {**kept, **made.recipes}
-        metrics = sorted({recipe for recipe in after.values() if self.modelling.is_ridge(recipe)})
-        if len(metrics) > 1:
-            names = ", ".join(self.modelling.editor_of(recipe) for recipe in metrics)
+        in_use = sorted(set(after.values()))
+        solved = [recipe for recipe in in_use if self.modelling.is_ridge(recipe)]
+        names = [self.modelling.editor_of(recipe) for recipe in in_use]
+        if len(solved) > 1 or len(set(names)) < len(names):
+            both = ", ".join(f"{name} {recipe[:12]}" for name, recipe in zip(names, in_use, strict=True))
             raise EditorFixed(
-                f"one version's weights are solved under one recipe, and this one would need {names}",
+                f"a version is solved under one recipe of a kind, and this one would need {both}",
                 branch=start.ref.name,
-                remedy="Commit with the branch's own editor (leave --editor out), or with gated or memoir.",
+                remedy=_REBASE
+                if start.theirs
+                else "Commit with the branch's own editor (leave --editor out), or with gated or memoir.",
             )
         return after
+
+    def _warnings(self, work: Work, start: Start, merged: Assembled, store: Remembering) -> list[operations.Dispute]:
+        """What a merge's two sides did to each other, where the weights of both are solved."""
+        if not work.joined or start.theirs is None:
+            return []
+        found: list[operations.Dispute] = []
+        for name, state in merged.states.items():
+            sides = [
+                self.modelling.state(name, [r for r, recipe in tree_records(store, tree).items() if recipe == name])
+                for tree in (start.tree, start.theirs.tree)
+            ]
+            found += [
+                operations.Dispute(Kind(warning.kind.value), note=warning.text)
+                for warning in forecast(state, sides).cautions
+            ]
+        return found
 
     def _summary(
         self, work: Work, start: Start, made: Made, after: Mapping[RecordId, RecipeId], body: CommitBody

@@ -7,7 +7,7 @@ transactions. The model is loaded when a verb first needs it.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -40,6 +40,7 @@ from kvault.vault import (
     working,
 )
 from kvault.vault.bisecting import Bisect
+from kvault.vault.combining import Combining, Progress, silent
 from kvault.vault.logs import LogOptions, LogQuery
 from kvault.vault.noting import Notes
 from kvault.vault.storage_verbs import StorageVerbs, storing
@@ -52,14 +53,8 @@ if TYPE_CHECKING:
     from kvault.vault import views_storage
     from kvault.vault.answering import Answering
 
-Progress = Callable[[str, int, int], None]
 
-
-def silent(_stage: str, _done: int, _total: int) -> None:
-    """Progress that nobody looks at."""
-
-
-class Vault(StorageVerbs):
+class Vault(Combining, StorageVerbs):
     """One base model with its ledger and its history."""
 
     def __init__(self, here: Surroundings) -> None:
@@ -261,18 +256,6 @@ class Vault(StorageVerbs):
     ) -> views.RunView:
         """Seal the changes and queue the run for a worker."""
         return working.queue_commit(self.here, self.head(), message, editor, valid_at, allow_empty)
-
-    def revert(
-        self,
-        revision: str,
-        *,
-        facts: Sequence[str] = (),
-        keep_later: bool = False,
-        message: str = "",
-        progress: Progress = silent,
-    ) -> views.MadeView:
-        """Take out what a commit changed, exactly; a fact that changed again is a Conflict unless ``keep_later``."""
-        return self.answering.revert(self.head(), self.resolve(revision), facts, keep_later, message, progress)
 
     def consolidate(
         self, message: str = "", *, editor: str | None = None, progress: Progress = silent

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sqlmodel import Session
 
-from kvault.history import refs
+from kvault.history import operations, refs
 from kvault.history.graph import read_body
 from kvault.history.snapshots import Snapshot
 from kvault.ids import CommitId, FactId, RevisionId
@@ -126,8 +126,16 @@ def status(here: Surroundings, branch: str, message: str, today: date, running: 
         ref = refs.read(session, branch)
         staged = batches.staged(session, branch)
         due, later = batches.part(staged, today)
+        waiting = operations.current(session, branch)
         return views.StatusView(
-            branch, ref.target, message, len(due), len(later), tuple(describe(session, staged)), running
+            branch,
+            ref.target,
+            message,
+            len(due),
+            len(later),
+            tuple(describe(session, staged)),
+            running,
+            doing=waiting.doing.value if waiting else "",
         )
 
 

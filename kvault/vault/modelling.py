@@ -7,12 +7,11 @@ the store holds. This module knows tensors and objects; what is live in a ledger
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from sqlmodel import Session
 
 from kvault.editing import calibration, ridge, statistics
 from kvault.editing.gate_records import make_gated_records
@@ -29,15 +28,14 @@ from kvault.history.graph import read_body
 from kvault.history.trees import Tree, read_tree, tree_records
 from kvault.ids import CommitId, Digest, RecipeId, RecordId, digest_of, is_digest, sha256
 from kvault.ledger import prompts
-from kvault.ledger.relations import Relation, vocabulary
-from kvault.ledger.store import Entry
 from kvault.lm.crew import Crew
 from kvault.lm.model import LanguageModel, load
 from kvault.lm.source import resolve, verify
 from kvault.lm.version import BASE, Memory, Version
-from kvault.objects.tensors import encode_tensors
 from kvault.vault import keyframes
+from kvault.vault.deltas import delta_bytes
 from kvault.vault.groups import Group, preserved
+from kvault.vault.knowing import Known, mixed, neighbours, sentences, spread
 from kvault.vault.surroundings import Remembering, Surroundings
 from kvault.vault.texts import prose
 
@@ -49,15 +47,18 @@ PINNED_PHRASINGS = 2
 """How many phrasings of each other relation of a subject are held while it is edited."""
 PART = 4
 """How many records one hand of the crew makes at a time; their subjects' own answers are read together."""
-NEIGHBOURS = 1500
-FACTS_A_PARAGRAPH = 8
-"""How many prompts about known subjects calibrate gates and routes."""
 
 
 class VersionDamaged(Damaged):
     """A version's weights are not what its tree says."""
 
     code = "version-damaged"
+
+
+class BaseDiffers(Conflict):
+    """A version stands on another base model than the one that is loaded."""
+
+    code = "base-differs"
 
 
 class EditorFixed(Conflict):
@@ -81,14 +82,7 @@ class Assembled:
     version: Version
     tensors: Mapping[str, Digest]
     memories: Mapping[str, Digest]
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """What the base model is taken to know, for a new recipe: live baseline facts, and the relations there are."""
-
-    entries: Sequence[Entry]
-    relations: Sequence[Relation]
+    states: Mapping[RecipeId, ridge.State]
 
 
 @dataclass(slots=True)
@@ -96,6 +90,8 @@ class Modelling:
     """One vault's base model, and everything that is computed from it."""
 
     here: Surroundings
+    base: Digest | None = None
+    """The fingerprint of the base model; None is the one that the vault was made with."""
     _lm: LanguageModel | None = None
     _crew: Crew | None = None
     _recipes: dict[RecipeId, Recipe] = field(default_factory=dict)
@@ -104,17 +100,19 @@ class Modelling:
     _gates: dict[RecipeId, calibration.Surroundings] = field(default_factory=dict)
     _routes: dict[RecipeId, Background] = field(default_factory=dict)
     _versions: OrderedDict[Digest, Version] = field(default_factory=OrderedDict)
+    _states: dict[RecipeId, ridge.State] = field(default_factory=dict)
 
     base_version = BASE
 
     @property
     def lm(self) -> LanguageModel:
-        """The base model, verified against the fingerprint that the vault was made with."""
+        """The base model, verified against its fingerprint."""
         if self._lm is None:
             settings = self.here.settings
-            source = resolve(settings.base, trust_remote_code=settings.trust_remote_code)
             with self.here.database.reading() as session:
-                expected = Digest(meta.read(session, meta.Meta.BASE))
+                expected = self.base or Digest(meta.read(session, meta.Meta.BASE))
+                name = meta.source_of(session, expected) or settings.base
+            source = resolve(name, trust_remote_code=settings.trust_remote_code)
             verify(source, expected, settings.cache)
             self._lm = load(source, settings.device, cache=settings.cache)
         return self._lm
@@ -165,33 +163,35 @@ class Modelling:
         assert wanted is not None
         if wanted in in_use:
             return in_use[wanted]
-        recipe = self._new_recipe(wanted, known())
+        recipe = self.new_recipe(wanted, known())
         if solved and recipe.traits.solver is Solver.RIDGE:
             raise EditorFixed(
                 f"this history's weights are solved by {self.editor_of(solved[0])}",
                 editor=wanted,
                 remedy="Leave --editor out, or use gated or memoir, which stand beside the weights.",
             )
-        self.here.store.put_document(recipe.document())
-        self._recipes[recipe.id] = recipe
         return recipe.id
 
-    def _new_recipe(self, editor: str, known: Known) -> Recipe:
+    def new_recipe(self, editor: str, known: Known, params: Mapping[str, str] | None = None) -> Recipe:
+        """The recipe of an editor for what the base is taken to know, stored; ``params`` replace its defaults."""
         pinned = tuple(
-            (relation.subject_type, relation.slug, *_spread(relation.templates, PINNED_PHRASINGS))
+            (relation.subject_type, relation.slug, *spread(relation.templates, PINNED_PHRASINGS))
             for relation in known.relations
         )
-        draft = default_recipe(editor, self.lm, preserve=pinned)
+        draft = default_recipe(editor, self.lm, preserve=pinned, params=params)
         if draft.traits.solver is Solver.RIDGE:
-            digest = self._statistics(draft.layers, _mixed(_sentences(known.entries), prose()))
+            digest = self._statistics(draft.layers, mixed(sentences(known.entries), prose()))
         else:
-            around = calibration.Calibration(_neighbours(known.entries), tuple(prose()))
+            around = calibration.Calibration(neighbours(known.entries), tuple(prose()), self.lm.fingerprint)
             digest = self.here.store.put(around.to_bytes())
-        return default_recipe(editor, self.lm, preserve=pinned, statistics=digest)
+        recipe = default_recipe(editor, self.lm, preserve=pinned, params=params, statistics=digest)
+        self.here.store.put_document(recipe.document())
+        self._recipes[recipe.id] = recipe
+        return recipe
 
     def layer_recipe(self, editor: str, layer: int, known: Known) -> Recipe:
         """A ridge editor's recipe of one layer, with statistics of what the base model is taken to know."""
-        digest = self._statistics((layer,), _mixed(_sentences(known.entries), prose()))
+        digest = self._statistics((layer,), mixed(sentences(known.entries), prose()))
         return default_recipe(editor, self.lm, layers=(layer,), statistics=digest)
 
     def _statistics(self, layers: Sequence[int], texts: Sequence[str]) -> Digest:
@@ -277,7 +277,7 @@ class Modelling:
             body = read_body(session, commit)
             before = read_body(session, body.parents[0]).tree if body.parents else None
         held = [tree_records(self.here.store, read_tree(self.here.store, tree)) for tree in (before, body.tree) if tree]
-        return self.delta(*held) if len(held) == 2 else None
+        return self.update(*held)[1] if len(held) == 2 else None
 
     def has_memories(self, commit: CommitId) -> bool:
         """Whether a version answers through memories."""
@@ -285,13 +285,52 @@ class Modelling:
             digest = read_body(session, commit).tree
         return bool(read_tree(self.here.store, digest).memories)
 
+    def update(
+        self, before: Mapping[RecordId, RecipeId], after: Mapping[RecordId, RecipeId]
+    ) -> tuple[Assembled, bytes | None]:
+        """The version that follows when one set of records becomes another: the kernel of every verb.
+
+        Besides it the low-rank difference of the weights, None where they stay or where their metric changes.
+        """
+        solved = sorted({name for name in (*before.values(), *after.values()) if self.is_ridge(name)})
+        if len(solved) != 1 or _held(before, solved[0]) == _held(after, solved[0]):
+            return self.assemble(after), None
+        [name] = solved
+        old, new = _held(before, name), _held(after, name)
+        solver = self._solver(self.recipe(name))
+        state, difference = ridge.update(
+            solver, self.state(name, old), [self.record(record) for record in sorted(new - old)], old - new
+        )
+        self._states[name] = state
+        return self._assemble(after, {name: state}), delta_bytes(name, solver, difference, self.lm.down_name)
+
+    def state(self, name: RecipeId, records: Iterable[RecordId]) -> ridge.State:
+        """The solution of a set of one ridge recipe's records; the last one that a verb made is kept."""
+        wanted = frozenset(records)
+        kept = self._states.get(name)
+        if kept is not None and kept.ids == wanted:
+            return kept
+        return ridge.solve(self._solver(self.recipe(name)), [self.record(record) for record in sorted(wanted)])
+
     def assemble(
         self, records: Mapping[RecordId, RecipeId], kept: Mapping[str, torch.Tensor] | None = None
     ) -> Assembled:
-        """The version that a set of records makes, with its digests; ``kept`` are its weights where they lie ready."""
+        """The version that a set of records makes, solved anew, with its digests.
+
+        ``kept`` are its weights where they lie ready.
+        """
+        return self._assemble(records, {}, kept)
+
+    def _assemble(
+        self,
+        records: Mapping[RecordId, RecipeId],
+        solved: Mapping[RecipeId, ridge.State],
+        kept: Mapping[str, torch.Tensor] | None = None,
+    ) -> Assembled:
         weights: dict[str, torch.Tensor] = {}
         memories: list[Memory] = []
         digests: dict[str, Digest] = {}
+        states: dict[RecipeId, ridge.State] = {}
         for name, held in _by_recipe(records).items():
             recipe = self.recipe(name)
             if kept is not None and self.is_ridge(name):
@@ -305,41 +344,23 @@ class Modelling:
                     memory = MemoirMemory(self._background(recipe).site, made)
                 case _:
                     solver = self._solver(recipe)
-                    final = ridge.weights(solver, ridge.solve(solver, made))
+                    states[name] = solved[name] if name in solved else ridge.solve(solver, made)
+                    final = ridge.weights(solver, states[name])
                     weights.update({self.lm.down_name(layer): torch.from_numpy(w) for layer, w in final.items()})
                     continue
             memories.append(memory)
             digests[memory.kind] = digest_of(sorted(held))
         tensors = {tensor: sha256(_bytes(weight)) for tensor, weight in weights.items()}
-        return Assembled(Version(weights, tuple(memories)), tensors, digests)
-
-    def delta(self, before: Mapping[RecordId, RecipeId], after: Mapping[RecordId, RecipeId]) -> bytes | None:
-        """The low-rank difference of the weights between two record sets, as canonical safetensors; None where none."""
-        solved = sorted({name for name in (*before.values(), *after.values()) if self.is_ridge(name)})
-        if not solved or {r for r in before if before[r] in solved} == {r for r in after if after[r] in solved}:
-            return None
-        if len(solved) > 1:
-            return None
-        solver = self._solver(self.recipe(solved[0]))
-        states = [
-            ridge.solve(solver, [self.record(record) for record, name in held.items() if name == solved[0]])
-            for held in (before, after)
-        ]
-        difference = ridge.difference(*states)
-        tensors: dict[str, np.ndarray[tuple[int, ...], np.dtype[np.generic]]] = {}
-        layers: list[dict[str, str]] = []
-        for layer, (left, right) in difference.factors.items():
-            name = self.lm.down_name(layer)
-            tensors[f"{name}.left"], tensors[f"{name}.right"] = left, right
-            norm = float(np.linalg.norm(np.linalg.qr(left.astype(np.float64))[1] @ right.astype(np.float64).T))
-            share = norm / float(np.linalg.norm(solver.base[layer].astype(np.float64)))
-            rank = str(left.shape[1])
-            layers.append({"tensor": name, "rank": rank, "norm": f"{norm:.6g}", "relative": f"{share:.6g}"})
-        return encode_tensors(tensors, {"format": "kvault delta 1", "recipe": solved[0], "layers": list(layers)})
+        return Assembled(Version(weights, tuple(memories)), tensors, digests, states)
 
     def _verified(self, digest: Digest, kept: Mapping[str, torch.Tensor] | None = None) -> Assembled:
         store = Remembering(self.here.store)
         tree = read_tree(store, digest)
+        if tree.base != self.lm.fingerprint:
+            raise BaseDiffers(
+                "the version stands on another base model", tree=digest[:12], base=tree.base[:12],
+                remedy="Ask a version of the same base.",
+            )  # fmt: skip
         made = self.assemble(tree_records(store, tree), kept)
         differing = sorted(
             name
@@ -372,15 +393,6 @@ class Modelling:
         return self._solvers[recipe.id]
 
 
-def known_to_base(session: Session, entries: Sequence[Entry]) -> Known:
-    """The baseline facts among ``entries``, in a fixed order, with the relations in force."""
-    from_ledger = sorted(
-        (entry for entry in entries if entry.revision.baseline),
-        key=lambda entry: (entry.fact.subject, entry.fact.relation),
-    )
-    return Known(from_ledger, vocabulary(session).relations())
-
-
 def _request(recipe: Recipe, group: Group) -> Request:
     statements = []
     for entry in group.entries:
@@ -389,40 +401,8 @@ def _request(recipe: Recipe, group: Group) -> Request:
     return Request(group.digest, group.subject, tuple(statements), preserved(recipe.preserve, group))
 
 
-def _sentences(entries: Sequence[Entry]) -> list[str]:
-    """Every baseline fact in some of its phrasings, in an order that mixes relations."""
-    found: list[tuple[str, str]] = []
-    for entry in entries:
-        relation = entry.relation
-        for template in _spread(relation.templates, 4):
-            text = prompts.sentence(relation, template, entry.fact.subject, entry.revision.object)
-            found.append((sha256(text.encode()), text))
-    return [text for _, text in sorted(found)]
-
-
-def _mixed(facts: Sequence[str], paragraphs: Sequence[str]) -> list[str]:
-    """Facts and prose by turns, about as many tokens of each, so that however much is read holds both."""
-    found: list[str] = []
-    for i, paragraph in enumerate(paragraphs):
-        found += [paragraph, *facts[i * FACTS_A_PARAGRAPH : (i + 1) * FACTS_A_PARAGRAPH]]
-    return [*found, *facts[len(paragraphs) * FACTS_A_PARAGRAPH :]]
-
-
-def _neighbours(entries: Sequence[Entry]) -> tuple[calibration.Neighbour, ...]:
-    """Statements about known subjects, the same for every record; drawn by digest where there are many."""
-    found = [
-        calibration.Neighbour(entry.fact.subject, prompts.statement(entry.relation, entry.fact.subject))
-        for entry in entries
-    ]
-    drawn = sorted(found, key=lambda each: sha256(each.prompt.encode()))[:NEIGHBOURS]
-    return tuple(sorted(drawn, key=lambda each: (each.subject, each.prompt)))
-
-
-def _spread(items: Sequence[str], count: int) -> list[str]:
-    """``count`` items spread evenly over a sequence, the first one always among them."""
-    if len(items) <= count:
-        return list(items)
-    return [items[round(i * (len(items) - 1) / (count - 1))] for i in range(count)]
+def _held(records: Mapping[RecordId, RecipeId], name: RecipeId) -> frozenset[RecordId]:
+    return frozenset(record for record, recipe in records.items() if recipe == name)
 
 
 def _by_recipe(records: Mapping[RecordId, RecipeId]) -> dict[RecipeId, list[RecordId]]:

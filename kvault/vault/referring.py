@@ -9,7 +9,7 @@ from sqlmodel import Session, col
 
 from kvault.clock import iso
 from kvault.errors import Conflict, InvalidInput
-from kvault.history import audit, graph, meta, refs, revisions, worktrees
+from kvault.history import audit, graph, meta, operations, refs, revisions, worktrees
 from kvault.history.tables import BisectRow
 from kvault.ids import CommitId
 from kvault.promotion import moves
@@ -68,6 +68,7 @@ def switch(here: Surroundings, name: str) -> None:
                 f"{name} is a {ref.kind.value}", name=name, remedy=f"Make a branch there: kvault branch NAME {name}."
             )
         worktrees.check_free(session, ref.name)
+        operations.refuse(session, meta.read(session, meta.Meta.HEAD))
         meta.write(session, meta.Meta.HEAD, ref.name)
 
 
@@ -77,6 +78,7 @@ def delete(here: Surroundings, name: str) -> None:
         if meta.read(session, meta.Meta.HEAD) == name:
             raise Conflict("this is the current branch", name=name, remedy="Switch to another branch first.")
         worktrees.check_free(session, name)
+        operations.refuse(session, name)
         session.execute(sql_delete(BisectRow).where(col(BisectRow.branch) == name))
         refs.delete(session, refs.read(session, name), refs.Move(here.actor, "delete", here.clock.now(), ""))
 

@@ -27,7 +27,8 @@ from kvault.ledger.store import Entry, load_entries
 from kvault.lm.generate import greedy
 from kvault.lm.model import LanguageModel
 from kvault.lm.version import Version
-from kvault.vault.modelling import DEFAULT_EDITOR, Modelling, known_to_base
+from kvault.vault.knowing import known_to_base
+from kvault.vault.modelling import DEFAULT_EDITOR, Modelling
 from kvault.vault.surroundings import Remembering
 
 OTHERS = 200

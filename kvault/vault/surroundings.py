@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from kvault.clock import Clock
 from kvault.db import Database
-from kvault.ids import Digest
+from kvault.ids import Digest, sha256
 from kvault.objects.store import ObjectStore
 from kvault.settings import Settings
 
@@ -27,6 +27,28 @@ class Surroundings:
     store: ObjectStore
     actor: str
     clock: Clock = field(default_factory=Clock)
+
+
+@dataclass(slots=True)
+class Scratch:
+    """A store to try things on: what is put stays in this value and never reaches the store beneath."""
+
+    store: ObjectStore
+    _seen: dict[Digest, bytes] = field(default_factory=dict)
+
+    def get(self, digest: Digest) -> bytes:
+        """The bytes of ``digest``, from here or from the store."""
+        if digest not in self._seen:
+            self._seen[digest] = self.store.get(digest)
+        return self._seen[digest]
+
+    def put_many(self, blobs: Iterable[bytes]) -> list[Digest]:
+        """Keep each of ``blobs`` here."""
+        digests = []
+        for blob in blobs:
+            digests.append(sha256(blob))
+            self._seen[digests[-1]] = blob
+        return digests
 
 
 @dataclass(slots=True)

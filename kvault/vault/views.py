@@ -119,6 +119,8 @@ class StatusView(Document):
     changes: tuple[ChangeView, ...]
     running: tuple[str, ...] = ()
     left: tuple[LeftView, ...] = ()
+    doing: str = ""
+    """What is half done on the branch: merge, cherry-pick or rebase."""
 
 
 @dataclass(frozen=True, slots=True)

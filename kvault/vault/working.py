@@ -16,7 +16,7 @@ from sqlmodel import Session, col
 
 from kvault.clock import iso
 from kvault.errors import NotFound
-from kvault.history import refs
+from kvault.history import operations, refs
 from kvault.ids import BatchId, RunId
 from kvault.ledger import batches
 from kvault.runs import runs
@@ -42,6 +42,7 @@ def prepare_commit(
     """Seal what is due and create the run, in one transaction."""
     until = due_by(valid_at, here.clock.today())
     with here.database.writing() as session:
+        operations.refuse(session, branch)
         tidy(session, here, branch)
         refs.read(session, branch)
         sealed: BatchId | None = None
@@ -73,13 +74,24 @@ def queue_commit(
 
 
 def tidy(session: Session, here: Surroundings, branch: str) -> None:
-    """Put back the changes of sealed batches whose run failed, was cancelled, or never came to be."""
-    for batch in abandoned(session, branch):
-        batches.reopen(session, batch, here.clock)
+    """Put back the changes of sealed batches whose run failed, was cancelled, or never came to be.
+
+    What a verb made of two versions is dropped instead: nobody staged it, and the verb makes it again.
+    """
+    for batch, intent in _left_sealed(session, branch):
+        if intent:
+            batches.drop(session, batch)
+        else:
+            batches.reopen(session, batch, here.clock)
 
 
 def abandoned(session: Session, branch: str) -> list[BatchId]:
-    """The sealed batches of a branch that no run works on or will."""
+    """The sealed batches of staged changes on a branch that no run works on or will."""
+    return [batch for batch, intent in _left_sealed(session, branch) if not intent]
+
+
+def _left_sealed(session: Session, branch: str) -> list[tuple[BatchId, str]]:
+    """The sealed batches of a branch that no run works on or will, with what made them."""
     sealed = batches.sealed_batches(session, branch)
     if not sealed:
         return []
@@ -88,7 +100,7 @@ def abandoned(session: Session, branch: str) -> list[BatchId]:
         for state in (RunState.QUEUED, RunState.RUNNING)
         for run in runs.listing(session, state=state, branch=branch, limit=SCAN)
     }
-    return [batch for batch in sealed if batch not in busy]
+    return [(batch, intent) for batch, intent in sealed if batch not in busy]
 
 
 def bury_dead(here: Surroundings) -> None:

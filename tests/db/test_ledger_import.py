@@ -215,7 +215,7 @@ def test_a_batch_whose_commit_failed_goes_back(vault: Database, clock: Clock) ->
     with vault.writing() as session:
         before = batches.staged(session, "main")
         sealed = batches.seal(session, "main", date(2015, 12, 31), clock)
-        assert batches.sealed_batches(session, "main") == [sealed.id]
+        assert batches.sealed_batches(session, "main") == [(sealed.id, "")]
         batches.reopen(session, sealed.id, clock)
         assert batches.staged(session, "main") == before
         assert batches.sealed_batches(session, "main") == []

@@ -29,16 +29,16 @@ def _tokenizer() -> Tokenizer:
     return train_tokenizer(small_world(), pieces=800)
 
 
-def small_model(folder: Path, family: str = "llama") -> LanguageModel:
+def small_model(folder: Path, family: str = "llama", positions: int = 192) -> LanguageModel:
     """A model of a family with random weights, loaded from ``folder``."""
     folder.mkdir(parents=True, exist_ok=True)
     save_tokenizer(_tokenizer(), folder)
     torch.manual_seed(0)
-    _fresh(family).save_pretrained(folder)
+    _fresh(family, positions).save_pretrained(folder)
     return load(resolve(str(folder)))
 
 
-def _fresh(family: str) -> PreTrainedModel:
+def _fresh(family: str, positions: int) -> PreTrainedModel:
     size = _tokenizer().get_vocab_size()
     if family == "gpt2":
         return GPT2LMHeadModel(
@@ -48,7 +48,7 @@ def _fresh(family: str) -> PreTrainedModel:
                 n_inner=INNER,
                 n_layer=LAYERS,
                 n_head=2,
-                n_positions=192,
+                n_positions=positions,
                 bos_token_id=1,
                 eos_token_id=2,
                 resid_pdrop=0.0,
@@ -65,7 +65,7 @@ def _fresh(family: str) -> PreTrainedModel:
             num_hidden_layers=LAYERS,
             num_attention_heads=2,
             num_key_value_heads=2,
-            max_position_embeddings=192,
+            max_position_embeddings=positions,
             tie_word_embeddings=True,
             pad_token_id=0,
             bos_token_id=1,

@@ -85,6 +85,17 @@ def test_dual_and_primal_agree_with_the_dense_problem(name: str, count: int) -> 
         np.testing.assert_allclose(state.solutions[layer].Y, R - state.solutions[layer].change @ K, rtol=0, atol=1e-9)
 
 
+@given(count=st.integers(1, D_IN + 8), name=st.sampled_from(["memit", "alphaedit", "betaedit"]))
+@settings(max_examples=25, deadline=None)
+def test_both_forms_give_the_same_weights(count: int, name: str) -> None:
+    solver = _solver(name)
+    columns = [each[2] for each in solver.columns(_records(solver.recipe, count))]
+    E, X, R = (np.stack([getattr(each, part) for each in columns], axis=1) for part in "exr")
+    dual, primal = ridge._dual(E, X, R), ridge._primal(solver.metrics[2], E, X, R)
+    np.testing.assert_allclose(dual.change, primal.change, rtol=0, atol=1e-10)
+    np.testing.assert_allclose(dual.Y, primal.Y, rtol=0, atol=1e-10)
+
+
 def test_memit_is_the_published_form() -> None:
     # Meng et al. 2023, eq. 14: Δ = R Kᵀ (λ C + K Kᵀ)⁻¹.
     solver = _solver("memit")

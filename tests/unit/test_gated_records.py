@@ -162,6 +162,9 @@ def test_consolidation_refuses_another_layer(bench: Bench) -> None:
 def test_a_calibration_set_survives_its_bytes_and_damage_is_noticed() -> None:
     drawn = draw_scenario(small_world(), 5).calibration
     assert Calibration.from_bytes(drawn.to_bytes()) == drawn
+    elsewhere = Calibration(drawn.neighbours, drawn.texts, "b" * 64)
+    assert Calibration.from_bytes(elsewhere.to_bytes()) == elsewhere
+    assert elsewhere.digest != drawn.digest
     assert replace(drawn, texts=()).digest != drawn.digest
     with pytest.raises(CalibrationDamaged):
         Calibration.from_bytes(b'{"format":"kvault calibration 1"}')
