@@ -15,6 +15,7 @@ from kvault.history import graph, packing, refs
 from kvault.history.graph import read_body
 from kvault.history.packing import Keyframe
 from kvault.history.publish import Pack
+from kvault.history.trees import read_tree
 from kvault.ids import CommitId, Digest
 from kvault.objects.failures import ObjectDamaged, ObjectMissing
 from kvault.vault.surroundings import Surroundings
@@ -33,7 +34,8 @@ def weights(here: Surroundings, tree: Digest) -> dict[str, torch.Tensor] | None:
     found: dict[str, torch.Tensor] = {}
     try:
         kept = packing.read_keyframe(here.store, digest)
-        if kept.tree != tree:
+        named = {name: values for name, (values, _shape) in kept.tensors.items()}
+        if kept.tree != tree or named != dict(read_tree(here.store, tree).tensors):
             return None
         for name, (values, shape) in kept.tensors.items():
             array = np.frombuffer(bytearray(here.store.get(values)), "<f4").reshape(shape)

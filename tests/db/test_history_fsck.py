@@ -16,7 +16,7 @@ from kvault.errors import Damaged
 from kvault.history import leases, refs
 from kvault.history.commits import CommitBody, decode, encode
 from kvault.history.findings import Checkup, Code, Finding
-from kvault.history.fsck import Level, fsck, materialised
+from kvault.history.fsck import Level, fsck, materialised, sample
 from kvault.history.graph import read_row
 from kvault.history.publish import Pack, insert_commit, packs_of
 from kvault.history.refs import Gate, Move, RefKind
@@ -371,3 +371,14 @@ def test_the_bytes_of_commits_are_those_that_were_published(world: Sound) -> Non
     for commit in world.commits:
         with world.database.reading() as session:
             assert encode(body_of(world, commit)).decode() == read_row(session, commit).body
+
+
+def test_a_share_of_the_versions_is_drawn_by_the_head() -> None:
+    versions = [CommitId(name(f"version {number}")) for number in range(200)]
+    drawn = sample(versions, 10, "head")
+    assert len(drawn) == 20
+    assert drawn == sample(versions[::-1], 10, "head")
+    assert set(drawn) != set(sample(versions, 10, "another head"))
+    assert set(drawn) < set(sample(versions, 50, "head"))
+    assert len(sample(versions[:3], 1, "head")) == 1
+    assert sample([], 50, "head") == ()
