@@ -13,7 +13,7 @@ from functools import cached_property
 
 import torch
 
-from kvault.bench.figures import Figure, Setting, at_least, at_most
+from kvault.bench.figures import Figure, at_least, at_most
 from kvault.bench.ground import Ground
 from kvault.bench.methods import solver_of
 from kvault.bench.scenario import Edit
@@ -223,13 +223,3 @@ def _bystander_figures(found: Sequence[Findings]) -> list[Figure]:
 
 def _full_batch(ground: DemoGround) -> None:
     greedy_rows(ground.lm, ground.scenario.efficacy[0].prompt, BATCH)
-
-
-def measure(setting: Setting) -> list[Figure]:
-    """The figures of both parts on one ground."""
-    ground = DemoGround(setting)
-    figures: list[Figure] = []
-    for name, part in {"timeline": timeline, "blame": blame}.items():
-        if setting.wants(name):
-            figures += part(ground)
-    return figures

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
-from kvault.bench import vault
+from kvault.bench import history, vault
 from kvault.bench.figures import Benchmark, Say, Setting, machine
 from kvault.errors import NotFound, UsageError
 
-BENCHES: Mapping[str, Benchmark] = MappingProxyType({each.name: each for each in (vault.BENCHMARK,)})
+BENCHES: Mapping[str, Benchmark] = MappingProxyType({each.name: each for each in (vault.BENCHMARK, history.BENCHMARK)})
 
 
 class UnknownBenchmark(NotFound):
