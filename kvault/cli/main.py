@@ -48,7 +48,7 @@ class SectionedGroup(click.Group):
         shown: set[str] = set()
         for title, names in {**SECTIONS, "More": tuple(self.list_commands(ctx))}.items():
             rows = [
-                (name, command.get_short_help_str(limit=90))
+                (name, command.get_short_help_str(limit=240))
                 for name in names
                 if name not in shown and (command := self.get_command(ctx, name)) is not None
             ]
