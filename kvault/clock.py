@@ -8,7 +8,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
+
+_EPOCH = date(1970, 1, 1)
+_TWO = tuple(f"{number:02}" for number in range(60))
 
 
 def _now() -> int:
@@ -31,5 +35,11 @@ class Clock:
 
 
 def iso(micros: int) -> str:
-    """An instant as ISO 8601 in UTC, to the second."""
-    return datetime.fromtimestamp(micros / 1e6, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    """An instant as ISO 8601 in UTC, to the second. A long log asks for many, so a day is worked out once."""
+    day, rest = divmod(micros // 1_000_000, 86_400)
+    return f"{_day(day)}T{_TWO[rest // 3600]}:{_TWO[rest // 60 % 60]}:{_TWO[rest % 60]}Z"
+
+
+@lru_cache(maxsize=4096)
+def _day(days: int) -> str:
+    return (_EPOCH + timedelta(days=days)).isoformat()

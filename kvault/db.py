@@ -8,19 +8,19 @@ rows they move. This module knows no table: the floors define theirs on :class:`
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, Engine, MetaData, create_engine, event, inspect, text
-from sqlalchemy.exc import DatabaseError, OperationalError
+from sqlalchemy import Connection, Engine, MetaData, Select, create_engine, event, inspect, text
+from sqlalchemy.exc import DatabaseError, DBAPIError, OperationalError
 from sqlmodel import Session, SQLModel
 
 from kvault.errors import Conflict, Damaged, KvaultError, NotFound, TryAgain
 
 BUSY_SECONDS = 30
-SCHEMA = "0002"
+SCHEMA = "0005"
 """The newest migration; a test compares it with the scripts."""
 _WRITE = "kvault_write"
 _DAMAGE = ("file is not a database", "malformed", "invalid page in block", "could not read block")
@@ -64,18 +64,20 @@ class Database:
     """One database, opened by URL."""
 
     engine: Engine
+    info: Mapping[str, str] = field(default_factory=dict)
+    """What each session is told about where it is used, as its ``info``."""
 
     @staticmethod
-    def open(url: str) -> Database:
+    def open(url: str, **info: str) -> Database:
         """Connect to ``url`` (SQLite or PostgreSQL) without touching the schema."""
         if url.startswith("postgresql://"):
             url = "postgresql+psycopg://" + url.removeprefix("postgresql://")
         if not url.startswith("sqlite"):
-            return Database(create_engine(url, pool_pre_ping=True))
+            return Database(create_engine(url, pool_pre_ping=True), info)
         engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS})
         event.listen(engine, "connect", _sqlite_connect)
         event.listen(engine, "begin", _sqlite_begin)
-        return Database(engine)
+        return Database(engine, info)
 
     @property
     def dialect(self) -> str:
@@ -85,7 +87,7 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[Session]:
         """A session that is rolled back at the end."""
-        with _translated(), self.engine.connect() as connection, Session(connection) as session:
+        with _translated(), self.engine.connect() as connection, Session(connection, info=dict(self.info)) as session:
             yield session
 
     @contextmanager
@@ -93,7 +95,7 @@ class Database:
         """A session that commits at the end, or rolls back when the block raises."""
         with _translated(), self.engine.connect() as plain:
             connection = plain.execution_options(**{_WRITE: True})
-            with Session(connection, expire_on_commit=False) as session:
+            with Session(connection, expire_on_commit=False, info=dict(self.info)) as session:
                 yield session
                 session.commit()
 
@@ -124,6 +126,24 @@ class Database:
     def close(self) -> None:
         """Give every connection back."""
         self.engine.dispose()
+
+
+def plain_rows(session: Session, query: Select[Any]) -> list[tuple[Any, ...]]:
+    """Every row of a query that has no parameters, as the driver's own tuples.
+
+    For tables that are read whole: a row object for each of ten thousand rows costs as much as reading them.
+    """
+    connection = session.connection()
+    statement = str(query.compile(dialect=connection.dialect))
+    driver = connection.dialect.loaded_dbapi
+    cursor = connection.connection.cursor()
+    try:
+        cursor.execute(statement)
+        return list(cursor.fetchall())
+    except driver.Error as error:
+        raise DBAPIError.instance(statement, None, error, driver.Error) from error
+    finally:
+        cursor.close()
 
 
 @contextmanager

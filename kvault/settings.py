@@ -16,6 +16,8 @@ from kvault.errors import InvalidInput, NotFound
 
 FOLDER = ".kvault"
 CONFIG = "config.toml"
+LINK = "vault"
+"""The one entry of the configuration of a further folder: the ``.kvault`` folder of the vault that it is on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,13 @@ class Settings:
     actor: str = ""
     """Who acts, as written in commits and in the audit chain; empty means ``user@host`` of the process."""
     device: str = "cpu"
+    signing_key: str = ""
+    """The private key that signs: PEM (Ed25519) or OpenSSH's; relative to the folder that holds the vault's."""
+    allowed_signers: str = ""
+    """Whom this machine trusts, in OpenSSH's form; empty means ``allowed_signers`` in the folder."""
     trust_remote_code: bool = False
+    worktree: str = ""
+    """The further folder of the vault that was opened, where it was not the vault's own; never written."""
 
     @property
     def database_url(self) -> str:
@@ -46,6 +54,11 @@ class Settings:
     def objects_url(self) -> str:
         """The object store's URL, with the default filled in."""
         return self.objects or str(self.folder / "objects")
+
+    @property
+    def allowed_signers_file(self) -> Path:
+        """The file of trusted keys, with the default filled in."""
+        return self.folder.parent / self.allowed_signers if self.allowed_signers else self.folder / "allowed_signers"
 
     @property
     def cache(self) -> Path:
@@ -66,15 +79,13 @@ def discover(start: Path) -> Path:
 def load(folder: Path, environment: Mapping[str, str]) -> Settings:
     """Settings from ``folder/config.toml``, overridden by ``KVAULT_*`` of ``environment``."""
     path = folder / CONFIG
-    try:
-        values: dict[str, object] = tomllib.loads(path.read_text("utf-8"))
-    except FileNotFoundError as error:
-        raise NotFound(
-            "the vault has no configuration", file=path, remedy="Make a vault with `kvault init`."
-        ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"the configuration cannot be read: {error}", file=path, remedy="Mend the file.") from error
-    known = {field.name for field in fields(Settings)} - {"folder"}
+    values = _read(path, "Make a vault with `kvault init`.")
+    worktree = ""
+    if set(values) == {LINK}:
+        worktree, folder = str(folder.parent.resolve()), Path(str(values[LINK]))
+        path = folder / CONFIG
+        values = _read(path, "Its vault was moved or deleted: correct the path in the worktree's configuration.")
+    known = {field.name for field in fields(Settings)} - {"folder", "worktree"}
     unknown = sorted(set(values) - known)
     if unknown:
         raise InvalidInput(
@@ -84,7 +95,23 @@ def load(folder: Path, environment: Mapping[str, str]) -> Settings:
         if (text := environment.get(f"KVAULT_{name.upper()}")) is not None:
             values[name] = text
     typed: dict[str, Any] = {name: _typed(path, name, value) for name, value in values.items()}
-    return replace(Settings(folder), **typed)
+    return replace(Settings(folder, worktree=worktree), **typed)
+
+
+def write_link(folder: Path, vault: Path) -> None:
+    """Make ``folder`` lead to the vault whose ``.kvault`` folder is ``vault``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    text = f"# A further folder on a vault; its settings are that vault's.\n{LINK} = {_toml(str(vault))}\n"
+    (folder / CONFIG).write_text(text, "utf-8")
+
+
+def _read(path: Path, remedy: str) -> dict[str, object]:
+    try:
+        return dict(tomllib.loads(path.read_text("utf-8")))
+    except FileNotFoundError as error:
+        raise NotFound("the vault has no configuration", file=path, remedy=remedy) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"the configuration cannot be read: {error}", file=path, remedy="Mend the file.") from error
 
 
 def write(settings: Settings) -> None:
@@ -93,7 +120,7 @@ def write(settings: Settings) -> None:
     lines = ["# Settings of this vault. Each may also be given as KVAULT_<NAME> in the environment."]
     for field in fields(Settings):
         value = getattr(settings, field.name)
-        if field.name == "base" or (field.name != "folder" and value != getattr(default, field.name)):
+        if field.name == "base" or (field.name not in ("folder", "worktree") and value != getattr(default, field.name)):
             lines.append(f"{field.name} = {_toml(value)}")
     (settings.folder / CONFIG).write_text("\n".join(lines) + "\n", "utf-8")
 

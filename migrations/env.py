@@ -14,6 +14,7 @@ from sqlalchemy import Connection, text
 
 import kvault.checks.tables
 import kvault.history.operation_tables
+import kvault.history.signature_tables
 import kvault.history.tables
 import kvault.ledger.tables
 import kvault.promotion.tables

@@ -19,6 +19,7 @@ import psycopg
 from psycopg import sql
 
 import kvault.checks.tables
+import kvault.history.signature_tables
 import kvault.history.tables
 import kvault.ledger.tables
 import kvault.promotion.tables

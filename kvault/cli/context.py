@@ -6,6 +6,7 @@ The vault is imported only when a command opens it, so that `kvault --help` answ
 from __future__ import annotations
 
 import functools
+import gc
 import importlib
 import json
 import os
@@ -55,6 +56,7 @@ class Session:
 def vault_class() -> type[Vault]:
     """The façade, imported now."""
     found: type[Vault] = importlib.import_module("kvault.vault").Vault
+    gc.freeze()  # what was imported stays; looking at it again with each collection would cost a log half its time
     return found
 
 

@@ -1,4 +1,4 @@
-"""Verbs of history: commit, log, show, diff, branch, switch, tag, reflog."""
+"""Verbs that make history: commit, branch, switch, tag."""
 
 from __future__ import annotations
 
@@ -20,58 +20,33 @@ EDITORS = ["alphaedit", "betaedit", "memit", "gated", "memoir"]
 )
 @click.option("--valid-at", type=DATE, help="Take the staged changes that hold by this day; today by default.")
 @click.option("--allow-empty", is_flag=True, help="Commit even when nothing is due.")
+@click.option("-S", "--sign", "signed", is_flag=True, help="Sign the new commit with the set signing key.")
 @click.option("--detach", is_flag=True, help="Queue the run for a worker and return its id.")
 @json_option
 @pass_session
 def commit(
-    session: Session, message: str, editor: str | None, valid_at: datetime | None, allow_empty: bool, detach: bool
+    session: Session,
+    message: str,
+    editor: str | None,
+    valid_at: datetime | None,
+    allow_empty: bool,
+    signed: bool,
+    detach: bool,
 ) -> None:
     """Seal the staged changes and make them a new version of the model."""
     vault = session.vault()
+    if detach and signed:
+        raise click.UsageError("A queued commit has no id to sign yet; sign it when it is made: kvault sign.")
+    if signed:
+        vault.signing_key()  # a commit that could not be signed is not made
     if detach:
         run = vault.queue_commit(message, editor=editor, valid_at=day(valid_at), allow_empty=allow_empty)
         session.emit(run.document(), f"Queued run {run.id}. Follow it with: kvault runs show {run.id[:12]}")
         return
     made = vault.commit(message, editor=editor, valid_at=day(valid_at), allow_empty=allow_empty, progress=Progress())
+    if signed:
+        vault.sign(made.id)
     session.emit(made.document(), lambda: render.committed(made))
-
-
-@click.command()
-@click.argument("revision", default="HEAD")
-@click.option("-n", "--max-count", type=click.IntRange(1), help="Show at most this many.")
-@click.option("--oneline", is_flag=True, help="One line a commit.")
-@click.option("--graph", is_flag=True, help="Draw the commits' graph.")
-@click.option("--all", "all_refs", is_flag=True, help="Start from every ref.")
-@json_option
-@pass_session
-def log(session: Session, revision: str, max_count: int | None, oneline: bool, graph: bool, all_refs: bool) -> None:
-    """List the commits that lead to REVISION, newest first."""
-    rows = session.vault().log(revision, limit=max_count, all_refs=all_refs)
-    session.emit([row.document() for row in rows], lambda: render.log(rows, oneline=oneline, graph=graph))
-
-
-@click.command()
-@click.argument("revision", default="HEAD")
-@json_option
-@pass_session
-def show(session: Session, revision: str) -> None:
-    """Show one commit: its facts, its records and its weights' change."""
-    found = session.vault().show(revision)
-    session.emit(found.document(), lambda: render.shown(found))
-
-
-@click.command()
-@click.argument("revisions")
-@click.argument("second", default="")
-@click.option("--exit-code", is_flag=True, help="Exit with 1 when the versions differ.")
-@json_option
-@pass_session
-def diff(session: Session, revisions: str, second: str, exit_code: bool) -> None:
-    """Compare the ledgers of two versions: A..B, or A B."""
-    found = session.vault().diff(f"{revisions}..{second}" if second else revisions)
-    session.emit(found.document(), lambda: render.difference(found))
-    if exit_code and found.rows:
-        raise click.exceptions.Exit(1)
 
 
 @click.command()
@@ -124,15 +99,4 @@ def tag(session: Session, name: str, revision: str) -> None:
     session.emit(made.document(), f"Tag {name} is at {made.target[:12]}.")
 
 
-@click.command()
-@click.argument("ref", default="HEAD")
-@click.option("-n", "--max-count", type=click.IntRange(1), default=30, show_default=True)
-@json_option
-@pass_session
-def reflog(session: Session, ref: str, max_count: int) -> None:
-    """List the moves of a ref, newest first."""
-    rows = session.vault().reflog(ref, limit=max_count)
-    session.emit([row.document() for row in rows], lambda: render.reflog(rows))
-
-
-COMMANDS = [commit, log, show, diff, branch, switch, tag, reflog]
+COMMANDS = [commit, branch, switch, tag]

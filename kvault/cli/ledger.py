@@ -175,15 +175,28 @@ def unstage(session: Session, fact: str, everything: bool, valid_from: datetime 
 
 @click.command()
 @click.argument("text", default="")
-@click.option("--at", default="HEAD", help="Which version's ledger.")
+@click.option("--at", help="Which version's ledger; HEAD by default.")
 @click.option("--relation", default="", help="Only this relation.")
 @click.option("--taught", is_flag=True, help="Only facts that an edit taught.")
+@click.option("--valid-at", type=DATE, help="What was true on this day, as far as the version's history tells.")
+@click.option("--as-of", metavar="DATE", help="The ledger of where --at (production by default) stood on this day.")
 @click.option("-n", "--limit", type=click.IntRange(1), default=50, show_default=True)
 @json_option
 @pass_session
-def facts(session: Session, text: str, at: str, relation: str, taught: bool, limit: int) -> None:
+def facts(
+    session: Session,
+    text: str,
+    at: str | None,
+    relation: str,
+    taught: bool,
+    valid_at: datetime | None,
+    as_of: str | None,
+    limit: int,
+) -> None:
     """List a version's facts whose subject or object holds TEXT."""
-    rows = session.vault().facts(text, at=at, relation=relation, taught=taught, limit=limit)
+    rows = session.vault().facts(
+        text, at=at, as_of=as_of, relation=relation, taught=taught, valid_at=day(valid_at), limit=limit
+    )
     session.emit([row.document() for row in rows], lambda: render.facts(rows))
 
 

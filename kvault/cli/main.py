@@ -8,17 +8,35 @@ from pathlib import Path
 import click
 
 import kvault
-from kvault.cli import answering, history, ledger, merging, operations, promotion
+from kvault.cli import (
+    answering,
+    asking,
+    bisect,
+    exchange,
+    history,
+    ledger,
+    looking,
+    merging,
+    notes,
+    operations,
+    promotion,
+    signing,
+    storage,
+    worktree,
+)
 from kvault.cli.context import Session, reports_errors
 
 SECTIONS = {
-    "Start": ("init", "demo", "status"),
+    "Start": ("init", "demo", "status", "worktree"),
     "Ledger": ("relation", "import", "add", "amend", "retract", "unstage", "facts"),
-    "History": ("commit", "log", "show", "diff", "branch", "switch", "tag", "reflog"),
+    "History": ("commit", "log", "show", "diff", "branch", "switch", "tag", "reflog", "bisect", "notes"),
     "Bringing versions together": ("merge", "conflicts", "resolve", "cherry-pick", "rebase", "revert"),
-    "Answers": ("ask", "consolidate", "export"),
+    "Answers": ("ask", "timeline", "blame", "consolidate", "export"),
     "Checks and promotion": ("check", "policy", "promote", "rollback"),
-    "Operations": ("runs", "worker", "fsck", "audit", "bench", "doctor"),
+    "Trust": ("sign", "verify-commit", "verify-tag", "keys", "provenance"),
+    "Storage": ("fsck", "gc", "repack"),
+    "Exchange": ("clone", "fetch", "push", "remote", "bundle"),
+    "Operations": ("runs", "worker", "audit", "bench", "doctor"),
 }
 
 
@@ -61,7 +79,12 @@ def cli(context: click.Context, folder: Path, as_json: bool, debug: bool) -> Non
     context.obj = Session(folder.absolute(), as_json, debug)
 
 
-for module in (ledger, history, merging, answering, promotion, operations):
+MODULES = (
+    *(ledger, history, merging, looking, bisect, notes, worktree),
+    *(answering, asking, promotion, signing),
+    *(operations, storage, exchange),
+)
+for module in MODULES:
     for command in module.COMMANDS:
         cli.add_command(command)
 

@@ -1,4 +1,4 @@
-"""Verbs for whoever runs a vault: demo, runs, worker, fsck, audit, bench, doctor."""
+"""Verbs for whoever runs a vault: demo, runs, worker, audit, bench, doctor."""
 
 from __future__ import annotations
 
@@ -77,21 +77,6 @@ def worker(session: Session, once: bool) -> None:
     session.emit([row.document() for row in done], lambda: render.runs(done) if done else "Nothing was queued.")
 
 
-@click.command()
-@click.option("--connectivity-only", is_flag=True, help="Only look whether everything that is needed is there.")
-@click.option("--audit", "audit_only", is_flag=True, help="Only walk the audit chain.")
-@click.option("--materialize", is_flag=True, help="Also rebuild every ref's weights and compare their digests.")
-@json_option
-@pass_session
-def fsck(session: Session, connectivity_only: bool, audit_only: bool, materialize: bool) -> None:
-    """Verify the vault: objects, commits, refs, ledger, audit chain; every byte is read unless told otherwise."""
-    level = "audit" if audit_only else "connectivity" if connectivity_only else "full"
-    found = session.vault().fsck(level=level, materialize=materialize, progress=Progress())
-    session.emit(found.document(), lambda: render.findings(found))
-    if found.findings:
-        raise click.exceptions.Exit(1)
-
-
 @click.group()
 def audit() -> None:
     """The chain of everything that was done."""
@@ -147,4 +132,4 @@ def doctor(session: Session) -> None:
         raise click.exceptions.Exit(1)
 
 
-COMMANDS = [demo, runs, worker, fsck, audit, bench_command, doctor]
+COMMANDS = [demo, runs, worker, audit, bench_command, doctor]

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from kvault.demo.statements import DATA, LEDGERS
 from kvault.errors import Conflict, GateRefused
+from kvault.render import history
 from kvault.render import views as render
 from kvault.render.table import shorten, table
 from kvault.vault import Vault, views
@@ -229,7 +230,7 @@ def tell_end(story: Story, folder: Path, seconds: float) -> None:
     story.figures["fsck_findings"] = len(found.findings)
     story.figures["seconds"] = round(seconds, 1)
     story.chapter("What is there now")
-    story.say(render.log(vault.log("HEAD", all_refs=True), oneline=True, graph=True), "", render.findings(found))
+    story.say(history.log(vault.log(all_refs=True, graph=True), oneline=True, graph=True), "", render.findings(found))
     story.say("", f"All of it took {seconds:.0f} s. The vault stays in {folder}. Go on with:", "")
     place = f"kvault -C {folder}"
     story.say(

@@ -65,9 +65,7 @@ class MemoirMemory:
             [float(each.tensors["tau"].reshape(())) for each in self.records], dtype=np.float32
         )
         self._columns = torch.from_numpy(np.stack([unpack(mask) for mask in self._masks]))  # N × active
-        rank = max(each.tensors["b"].shape[0] for each in self.records)
-        self._b = torch.stack([_padded(each.tensors["b"], 0, rank) for each in self.records])  # N × rank × active
-        self._u = torch.stack([_padded(each.tensors["u"], 1, rank) for each in self.records])  # N × d_out × rank
+        self._b, self._u = factors_of(self.records)
         self._lengths: Tensor | None = None
         self._chosen: Tensor | None = None
 
@@ -103,7 +101,7 @@ class MemoirMemory:
             if self._chosen is not None and (self._lengths is not None or keys.shape[1] == 1):
                 return
             last = torch.full((len(keys),), keys.shape[1]) if self._lengths is None else self._lengths
-            features = keys[torch.arange(len(keys)), last.to(keys.device) - 1].float().cpu().numpy()
+            features = keys[torch.arange(len(keys)), last.to(keys.device) - 1].detach().float().cpu().numpy()
             index, overlap = best_match(self.site.hash.masks(features), self._masks, self.site.hash.active)
             self._chosen = torch.from_numpy(np.where(overlap > self._tau[index], index, -1)).to(keys.device)
 
@@ -126,6 +124,13 @@ def spoken(keys: Tensor, edits: Tensor, columns: Tensor, b: Tensor, u: Tensor) -
     """``U_j B_j (m_j ⊙ a)``: rows × length × d_out, for inputs ``a`` (rows × length × d_in) and edits ``j``."""
     masked = keys.gather(2, columns[edits][:, None, :].expand(-1, keys.shape[1], -1))  # rows × length × active
     return torch.einsum("nta,nra,ndr->ntd", masked.float(), b[edits], u[edits])
+
+
+def factors_of(records: Sequence[Record]) -> tuple[Tensor, Tensor]:
+    """The factors of records, filled up to one rank: ``B`` N × rank × active, ``U`` N × d_out × rank."""
+    rank = max(each.tensors["b"].shape[0] for each in records)
+    b = torch.stack([_padded(each.tensors["b"], 0, rank) for each in records])
+    return b, torch.stack([_padded(each.tensors["u"], 1, rank) for each in records])
 
 
 def _padded(values: np.ndarray[tuple[int, ...], np.dtype[np.generic]], axis: int, size: int) -> Tensor:

@@ -34,11 +34,14 @@ class Code(StrEnum):
     REFLOG_AUDIT = "reflog-audit"
     ALIAS_PLAN = "alias-plan"
     POLICY_ROW = "policy-row"
+    COMMIT_GONE = "commit-gone"
     LEASE = "lease"
     FENCE = "fence"
     HEAD = "head"
     BASE = "base"
     AUDIT_CHAIN = "audit-chain"
+    REMOTE_ROW = "remote-row"
+    GARBAGE_ROW = "garbage-row"
     DATABASE = "database"
     TREE_DIFFERS = "tree-differs"
 
@@ -55,12 +58,16 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Checkup:
-    """What was looked at, by kind, and what was found; ``targets`` are the commits that refs stand at."""
+    """What was looked at, by kind, and what was found.
+
+    ``targets`` are the commits that refs stand at; ``versions`` are one commit for each tree.
+    """
 
     checked: Mapping[str, int]
     findings: tuple[Finding, ...]
     targets: tuple[CommitId, ...] = ()
+    versions: tuple[CommitId, ...] = ()
 
     def with_findings(self, kind: str, checked: int, findings: Iterable[Finding]) -> Checkup:
         """This, with a further kind of check beside it."""
-        return Checkup({**self.checked, kind: checked}, (*self.findings, *findings), self.targets)
+        return Checkup({**self.checked, kind: checked}, (*self.findings, *findings), self.targets, self.versions)

@@ -7,7 +7,8 @@ transaction of the check has ended.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from types import MappingProxyType
 
@@ -15,18 +16,22 @@ from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session, col, func, select
 
 from kvault.errors import KvaultError
-from kvault.history import fsck_commits, fsck_ledger, fsck_merges, fsck_objects, fsck_refs
+from kvault.history import fsck_commits, fsck_ledger, fsck_merges, fsck_objects, fsck_refs, fsck_storage
 from kvault.history.commits import CommitBody
 from kvault.history.findings import Checkup, Code, Finding
 from kvault.history.fsck_ledger import VerifyBatch
 from kvault.history.needs import Needs
 from kvault.history.tables import AuditRow, PackRow, RecordRow, RefRow
-from kvault.ids import CommitId, Digest
+from kvault.ids import CommitId, Digest, sha256
 from kvault.objects.store import ObjectStore
 
 Materialise = Callable[[CommitId], object]
 """Builds a commit's weights and compares them with its tree; raises :class:`KvaultError` where they differ."""
 Progress = Callable[[str, int, int], None]
+
+
+def silent(_stage: str, _done: int, _total: int) -> None:
+    """Progress that nobody looks at."""
 
 
 class Level(StrEnum):
@@ -41,6 +46,7 @@ def fsck(
     session: Session, store: ObjectStore, *, now: int, level: Level = Level.FULL,
     verify_batch: VerifyBatch | None = None, also_needed: Iterable[tuple[Digest, str]] = (),
     further: Mapping[str, Iterator[Finding]] = MappingProxyType({}),
+    progress: Progress = silent,
 ) -> Checkup:  # fmt: skip
     """Check the vault in a reading session; damage is found, never raised.
 
@@ -59,26 +65,39 @@ def fsck(
     present = set(store.iterate())
     checks = _shallow(session, needs, present, commits, now)
     if level is Level.FULL:
-        checks |= _deep(session, needs, present, commits)
+        checks |= _deep(session, store, needs, present, commits, now, progress)
         if verify_batch is not None:
             checks["sealed batches"] = fsck_ledger.sealed_batches(session, verify_batch)
     for name, check in {**checks, **further}.items():
         _take(found, name, check)
     targets = tuple(sorted({CommitId(target) for target in session.exec(select(RefRow.target))} & set(commits)))
     checked = {"commits": len(commits), "refs": len(targets), "objects": len(present), "audit rows": audited}
-    return Checkup(checked, tuple(found), targets)
+    versions = {body.tree: name for name, body in sorted(commits.items(), reverse=True)}
+    return Checkup(checked, tuple(found), targets, tuple(sorted(versions.values())))
 
 
-def materialised(checkup: Checkup, materialise: Materialise, progress: Progress) -> Checkup:
-    """``checkup`` with the weights of every ref's version built and compared; call it outside any transaction."""
+def materialised(
+    checkup: Checkup, materialise: Materialise, progress: Progress, *, percent: int | None = None, seed: str = ""
+) -> Checkup:
+    """``checkup`` with the weights of every ref's version built and compared; call it outside any transaction.
+
+    ``percent`` takes that share of all versions instead, drawn by ``seed``: the same seed draws the same ones.
+    """
+    chosen = checkup.targets if percent is None else sample(checkup.versions, percent, seed)
     found: list[Finding] = []
-    for done, commit in enumerate(checkup.targets, start=1):
+    for done, commit in enumerate(chosen, start=1):
         try:
             materialise(commit)
         except KvaultError as error:
             found.append(Finding(Code.TREE_DIFFERS, commit, error.message, f"commit {commit[:12]}"))
-        progress("materialise", done, len(checkup.targets))
-    return checkup.with_findings("versions", len(checkup.targets), found)
+        progress("materialise", done, len(chosen))
+    return checkup.with_findings("versions", len(chosen), found)
+
+
+def sample(versions: Sequence[CommitId], percent: int, seed: str) -> tuple[CommitId, ...]:
+    """``percent`` of ``versions``, at least one where there is any, drawn by ``seed``."""
+    drawn = sorted(versions, key=lambda commit: sha256(f"{seed} {commit}".encode()))
+    return tuple(drawn[: math.ceil(len(drawn) * percent / 100)])
 
 
 def _shallow(
@@ -93,6 +112,9 @@ def _shallow(
         "objects": fsck_objects.needed_objects(needs, present),
         "ledgers": fsck_ledger.ledgers(session, needs),
         "refs": fsck_refs.ref_rows(session, commits),
+        "named": fsck_refs.named_commits(session),
+        "keyframes": fsck_storage.keyframes(session, needs),
+        "remotes": fsck_storage.remotes(session),
         "reflogs": fsck_refs.reflogs(session),
         "fences": fsck_refs.fences(session, now),
         "vault": fsck_refs.vault_facts(session, needs),
@@ -100,15 +122,16 @@ def _shallow(
 
 
 def _deep(
-    session: Session, needs: Needs, present: set[Digest], commits: Mapping[CommitId, CommitBody]
-) -> dict[str, Iterator[Finding]]:
+    session: Session, store: ObjectStore, needs: Needs, present: set[Digest], commits: Mapping[CommitId, CommitBody],
+    now: int, progress: Progress,
+) -> dict[str, Iterator[Finding]]:  # fmt: skip
     """Every byte of every object, and every row of content."""
     return {
-        "stored objects": fsck_objects.stored_objects(needs, present),
-        "records": fsck_objects.record_rows(session, needs),
+        "stored objects": fsck_objects.stored_objects(session, store, needs, present, progress),
         "ledger rows": fsck_ledger.content_rows(session),
         "applied batches": fsck_ledger.applied_batches(session, needs, commits),
         "merges": fsck_merges.merges(needs, commits),
+        "garbage": fsck_storage.garbage(session, store, present, now),
         "database": fsck_refs.database_file(session),
     }
 
@@ -134,6 +157,7 @@ def _needs(
         needs.commit(name, body)
     for commit, digest in session.exec(select(PackRow.commit_id, PackRow.digest)):
         needs.extra(Digest(digest), commit)
+    fsck_storage.needed(session, needs)
     for record in session.exec(select(RecordRow.digest)):
         needs.extra(Digest(record), "record row")
     fsck_refs.recipes(session, needs)

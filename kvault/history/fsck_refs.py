@@ -20,7 +20,7 @@ from kvault.history.leases import LONGEST
 from kvault.history.meta import Meta
 from kvault.history.needs import Needs
 from kvault.history.refs import RefKind
-from kvault.history.tables import LeaseRow, MetaRow, ReflogRow, RefRow
+from kvault.history.tables import CommitRow, LeaseRow, MetaRow, ReflogRow, RefRow
 from kvault.ids import CommitId, Digest
 
 Step: TypeAlias = tuple[str | None, str | None, str, str, str, int]
@@ -61,6 +61,23 @@ def reflogs(session: Session) -> Iterator[Finding]:
             )
         if steps != [step for step, _ in told.get(name, [])]:
             yield Finding(Code.REFLOG_AUDIT, name, "its log and the audit chain tell different moves", name)
+
+
+def named_commits(session: Session) -> Iterator[Finding]:
+    """Nothing that a log or the audit chain names was deleted: every commit that a ref ever stood at is there."""
+    known = set(session.exec(select(CommitRow.id)))
+    named: dict[str, str] = {}
+    for row in session.exec(select(ReflogRow).order_by(col(ReflogRow.id))):
+        for commit in (row.old, row.new):
+            if commit is not None:
+                named.setdefault(commit, f"reflog of {row.ref}")
+    for name, steps in _audited(session).items():
+        for (old, new, *_), _detail in steps:
+            for commit in (old, new):
+                if commit is not None:
+                    named.setdefault(str(commit), f"audit rows of {name}")
+    for commit in sorted(named.keys() - known):
+        yield Finding(Code.COMMIT_GONE, commit, "a ref stood at it, and it is not there", named[commit])
 
 
 def fences(session: Session, now: int) -> Iterator[Finding]:

@@ -7,16 +7,24 @@ it, and among those that may come next it takes the newest. This module knows ed
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 
-from sqlmodel import Session, col, select
+from sqlalchemy import Table
+from sqlalchemy import select as select_columns
+from sqlmodel import Session
 
+from kvault.db import plain_rows
 from kvault.errors import NotFound
 from kvault.history.commits import CommitBody, decode
 from kvault.history.tables import CommitRow, ParentRow
 from kvault.ids import CommitId
+
+_COMMITS: Table = CommitRow.__table__  # type: ignore[attr-defined]
+_PARENTS: Table = ParentRow.__table__  # type: ignore[attr-defined]
 
 
 @dataclass(frozen=True)
@@ -52,23 +60,41 @@ class Graph:
 
     def log(self, starts: Iterable[CommitId], without: Iterable[CommitId] = ()) -> Iterator[CommitId]:
         """The commits reachable from ``starts`` and not from ``without``: descendants first, then newest first."""
-        starts = list(starts)
-        shown = self.ancestors(starts) - self.ancestors(without)
-        waiting = dict.fromkeys(shown, 0)
-        for commit in shown:
-            for parent in self.parents[commit]:
-                if parent in shown:
-                    waiting[parent] += 1
-        ready = [(-self.dates[commit], commit) for commit, above in waiting.items() if above == 0]
+        shown, without = self.ancestors(starts), list(without)
+        if without:
+            shown -= self.ancestors(without)
+        parents, dates = self.parents, self.dates
+        waiting = Counter(chain.from_iterable(map(parents.__getitem__, shown)))
+        ready = [(-dates[commit], commit) for commit in shown if commit not in waiting]
         heapq.heapify(ready)
         while ready:
             _, commit = heapq.heappop(ready)
             yield commit
-            for parent in self.parents[commit]:
-                if parent in shown:
-                    waiting[parent] -= 1
-                    if waiting[parent] == 0:
-                        heapq.heappush(ready, (-self.dates[parent], parent))
+            for parent in parents[commit]:
+                waiting[parent] -= 1
+                if not waiting[parent] and parent in shown:
+                    heapq.heappush(ready, (-dates[parent], parent))
+
+    def simplified(self, shown: Collection[CommitId]) -> dict[CommitId, tuple[CommitId, ...]]:
+        """For each of ``shown`` its nearest ancestors that are shown, in the order of its parents.
+
+        One that another of them leads to is left out, so that a graph of a part draws no edge twice.
+        """
+        kept = set(shown)
+        nearest: dict[CommitId, tuple[CommitId, ...]] = {}
+        for commit in list(self.log(kept))[::-1]:
+            above = dict.fromkeys(
+                each
+                for parent in self.parents[commit]
+                for each in ((parent,) if parent in kept else nearest.get(parent, ()))
+            )
+            whole = len(above) < 2 or kept.issuperset(self.parents[commit])
+            nearest[commit] = tuple(above) if whole else self._tips(tuple(above))
+        return {commit: nearest[commit] for commit in shown}
+
+    def _tips(self, commits: tuple[CommitId, ...]) -> tuple[CommitId, ...]:
+        covered = self.ancestors(parent for commit in commits for parent in self.parents[commit])
+        return tuple(commit for commit in commits if commit not in covered)
 
     def first_parents(self, start: CommitId) -> Iterator[CommitId]:
         """``start``, its first parent, that one's first parent, and so on."""
@@ -107,12 +133,22 @@ class Graph:
 
 def load(session: Session) -> Graph:
     """The graph of every commit of the vault."""
-    dates = {CommitId(name): at for name, at in session.exec(select(CommitRow.id, CommitRow.created_at))}
-    parents: dict[CommitId, list[CommitId]] = {commit: [] for commit in dates}
-    edges = select(ParentRow.child, ParentRow.parent).order_by(col(ParentRow.child), col(ParentRow.position))
-    for child, parent in session.exec(edges):
-        parents.setdefault(CommitId(child), []).append(CommitId(parent))
-    return Graph({commit: tuple(above) for commit, above in parents.items()}, dates)
+    return with_edges(session, dict(plain_rows(session, select_columns(_COMMITS.c.id, _COMMITS.c.created_at))))
+
+
+def with_edges(session: Session, dates: Mapping[CommitId, int]) -> Graph:
+    """The graph of every commit of the vault, whose dates were read before."""
+    parents: dict[CommitId, tuple[CommitId, ...]] = dict.fromkeys(dates, ())
+    later: list[tuple[int, CommitId, CommitId]] = []
+    edges = select_columns(_PARENTS.c.child, _PARENTS.c.parent, _PARENTS.c.position)
+    for child, parent, position in plain_rows(session, edges):
+        if position:
+            later.append((position, child, parent))
+        else:
+            parents[child] = (parent,)
+    for _, child, parent in sorted(later):
+        parents[child] = (*parents.get(child, ()), parent)
+    return Graph(parents, dates)
 
 
 def read_row(session: Session, commit: CommitId) -> CommitRow:

@@ -7,8 +7,11 @@ from enum import StrEnum
 from sqlmodel import Session
 
 from kvault.errors import NotFound
-from kvault.history.tables import MetaRow
+from kvault.history.tables import MetaRow, WorktreeRow
 from kvault.ids import Digest
+
+WORKTREE = "worktree"
+"""The entry of a session's ``info`` that names the further folder it works for; there ``head`` is that folder's."""
 
 
 class Meta(StrEnum):
@@ -20,6 +23,8 @@ class Meta(StrEnum):
 
 def read(session: Session, name: Meta) -> str:
     """The value of ``name``. Raises :class:`NotFound` in a vault that was never set up."""
+    if name is Meta.HEAD and (folder := _worktree(session)):
+        return folder.branch
     row = session.get(MetaRow, name.value)
     if row is None:
         raise NotFound(f"the vault does not say its {name.value}", remedy="Set the vault up with `kvault init`.")
@@ -40,5 +45,22 @@ def add_base(session: Session, base: Digest, source: str) -> None:
 
 def write(session: Session, name: Meta, value: str) -> None:
     """Set ``name`` to ``value`` in the caller's writing transaction."""
-    session.merge(MetaRow(name=name.value, value=value))
+    if name is Meta.HEAD and (folder := _worktree(session)):
+        folder.branch = value
+        session.add(folder)
+    else:
+        session.merge(MetaRow(name=name.value, value=value))
     session.flush()
+
+
+def _worktree(session: Session) -> WorktreeRow | None:
+    """The further folder that this session works for; None for the vault's own. Raises :class:`NotFound`."""
+    path = session.info.get(WORKTREE, "")
+    if not path:
+        return None
+    row = session.get(WorktreeRow, path)
+    if row is None:
+        raise NotFound(
+            "the vault does not know this folder any more", worktree=path, remedy="Add it with `kvault worktree add`."
+        )
+    return row

@@ -15,7 +15,7 @@ from kvault.history.trees import Tree, decode_tree
 from kvault.ids import CommitId, Digest, is_digest
 from kvault.objects import fanout
 from kvault.objects.failures import ObjectDamaged, ObjectMissing
-from kvault.objects.store import ObjectStore, parse_document
+from kvault.objects.store import Blobs, parse_document
 
 _NAMED = 3
 
@@ -27,10 +27,12 @@ class Needs:
     ``entries`` holds, by ledger or record map node, the entries of its leaves; ``bases`` the base of every tree.
     """
 
-    store: ObjectStore
+    store: Blobs
     users: dict[Digest, set[str]] = field(default_factory=lambda: defaultdict(set))
     unreadable: dict[Digest, str] = field(default_factory=dict)
     read: set[Digest] = field(default_factory=set)
+    nodes: set[Digest] = field(default_factory=set)
+    """The nodes of maps among what was read."""
     revisions: dict[tuple[str, str], Digest] = field(default_factory=dict)
     """Every (fact, revision) of any ledger, with the node that holds it."""
     trees: dict[Digest, Tree] = field(default_factory=dict)
@@ -110,6 +112,7 @@ class Needs:
                 self.unreadable[digest] = error.what
                 continue
             self.read.add(digest)
+            self.nodes.add(digest)
             for child in fanout.children(node):
                 self.users[child].add(digest)
                 pending.append(child)

@@ -29,11 +29,12 @@ _RESERVED = frozenset({"HEAD", "head"})
 
 
 class RefKind(StrEnum):
-    """What a ref is for: a branch grows, a tag stays, an alias is moved by promotions."""
+    """What a ref is for: a branch grows, a tag stays, promotions move an alias, a remote follows another vault."""
 
     BRANCH = "branch"
     TAG = "tag"
     ALIAS = "alias"
+    REMOTE = "remote"
 
 
 class RefMissing(NotFound):

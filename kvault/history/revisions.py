@@ -1,5 +1,5 @@
 """What a person types for a version: ``main``, ``HEAD~3``, ``main^2``, ``production@{1}``, ``main@{2026-08-01}``,
-``A..B``, ``A...B``, or a unique prefix of an id.
+``A..B``, ``A...B``, ``^A``, or a unique prefix of an id.
 
 Resolving reads refs, their logs and the graph. A ref's name comes before a prefix of an id that looks
 the same. Errors name the part that could not be resolved, and every candidate where there are several.
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -18,7 +18,7 @@ from sqlmodel import Session, col, select
 from kvault.clock import iso
 from kvault.errors import Conflict, NotFound
 from kvault.history import graph, meta, refs
-from kvault.history.syntax import HEX, SHORTEST, AsOf, Before, Parent, Revision, Step, Up, malformed, parse
+from kvault.history.syntax import HEX, SHORTEST, AsOf, Before, Parent, Revision, Step, Up, parse, split_range
 from kvault.history.tables import CommitRow, ParentRow
 from kvault.ids import CommitId
 
@@ -67,6 +67,14 @@ class Range:
     new: CommitId
 
 
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Commits as the ends that reach them: what ``starts`` lead to and ``without`` do not."""
+
+    starts: tuple[CommitId, ...]
+    without: tuple[CommitId, ...] = ()
+
+
 def resolve(session: Session, text: str) -> CommitId:
     """The commit that ``text`` names.
 
@@ -85,13 +93,33 @@ def resolve(session: Session, text: str) -> CommitId:
 
 def resolve_range(session: Session, text: str) -> Range:
     """The range that ``text`` writes; a missing side is ``HEAD``. Raises as :func:`resolve`."""
-    for kind in (RangeKind.EITHER, RangeKind.SINCE):
-        if kind.value in text:
-            old, _, new = text.partition(kind.value)
-            if ".." in new:
-                raise malformed(text, "a range has two ends")
-            return Range(kind, resolve(session, old.strip() or "HEAD"), resolve(session, new.strip() or "HEAD"))
-    return Range(RangeKind.SINGLE, None, resolve(session, text))
+    old, dots, new = split_range(text)
+    if not dots:
+        return Range(RangeKind.SINGLE, None, resolve(session, text))
+    return Range(RangeKind(dots), resolve(session, old or "HEAD"), resolve(session, new or "HEAD"))
+
+
+def select_commits(session: Session, texts: Sequence[str], all_refs: bool = False) -> Selection:
+    """What several revisions choose together: each of ``A``, ``^A``, ``A..B`` and ``A...B`` adds its part.
+
+    Where none says what to start from, that is ``HEAD``. Raises as :func:`resolve`.
+    """
+    starts: dict[CommitId, None] = dict.fromkeys(ref.target for ref in refs.refs(session)) if all_refs else {}
+    without: dict[CommitId, None] = {}
+    for text in texts:
+        if text.startswith("^"):
+            without[resolve(session, text[1:])] = None
+            continue
+        chosen = resolve_range(session, text)
+        starts[chosen.new] = None
+        if chosen.old is not None and chosen.kind is RangeKind.SINCE:
+            without[chosen.old] = None
+        elif chosen.old is not None:
+            starts[chosen.old] = None
+            without.update(dict.fromkeys(graph.load(session).merge_bases(chosen.old, chosen.new)))
+    if not starts:
+        starts[head_commit(session)] = None
+    return Selection(tuple(starts), tuple(without))
 
 
 def commits_of(commits: graph.Graph, chosen: Range) -> Iterator[CommitId]:

@@ -87,6 +87,33 @@ def parse(text: str) -> Revision:
     return Revision(given, "HEAD" if start in ("", "@") else start, tuple(steps))
 
 
+def split_place(text: str) -> tuple[str, str | None]:
+    """``REV:PLACE`` as its two halves; the place is None where there is no colon outside ``@{...}``."""
+    depth = 0
+    for at, char in enumerate(text):
+        depth += (char == "{") - (char == "}")
+        if char == ":" and depth <= 0:
+            return text[:at].strip(), text[at + 1 :].strip()
+    return text, None
+
+
+def split_range(text: str) -> tuple[str, str, str]:
+    """A range as (left, dots, right), the dots two or three; dots are empty where there is no range.
+
+    Raises :class:`MalformedRevision` for a second range inside the first.
+    """
+    depth = 0
+    for at, char in enumerate(text):
+        depth += (char == "{") - (char == "}")
+        if depth <= 0 and text.startswith("..", at):
+            dots = "..." if text.startswith("...", at) else ".."
+            left, right = text[:at].strip(), text[at + len(dots) :].strip()
+            if right.startswith(".") or split_range(right)[1]:
+                raise malformed(text, "a range has two ends")
+            return left, dots, right
+    return text.strip(), "", ""
+
+
 def _step(text: str, match: re.Match[str]) -> Step:
     for name, make in (("up", Up), ("parent", Parent)):
         digits = match[name]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import JSON, BigInteger, Column, Index, Text
 from sqlmodel import Field
 
+import kvault.history.storing  # noqa: F401 - its tables belong to history's
 from kvault.db import Base
 
 
@@ -89,6 +90,36 @@ class LeaseRow(Base, table=True):
     holder: str = Field(max_length=300)
     fence: int = Field(sa_type=BigInteger)
     expires_at: int = Field(sa_type=BigInteger)
+
+
+class WorktreeRow(Base, table=True):
+    """A further folder on this vault, with a current branch of its own."""
+
+    __tablename__ = "worktree"
+    path: str = Field(primary_key=True, max_length=1000)
+    branch: str = Field(unique=True, max_length=200)
+    actor: str = Field(max_length=300)
+    created_at: int = Field(sa_type=BigInteger)
+
+
+class NoteRow(Base, table=True):
+    """A remark about a commit; no part of the commit's id."""
+
+    __tablename__ = "note"
+    id: int | None = Field(default=None, primary_key=True)
+    commit_id: str = Field(foreign_key="commit.id", ondelete="CASCADE", index=True, max_length=64)
+    text: str = Field(sa_type=Text)
+    author: str = Field(max_length=300)
+    created_at: int = Field(sa_type=BigInteger)
+
+
+class BisectRow(Base, table=True):
+    """A search for a first bad commit that is under way on a branch; ``steps`` is all that was said so far."""
+
+    __tablename__ = "bisect"
+    branch: str = Field(primary_key=True, max_length=200)
+    steps: list[dict[str, object]] = Field(sa_column=Column(JSON, nullable=False))
+    started_at: int = Field(sa_type=BigInteger)
 
 
 class MetaRow(Base, table=True):

@@ -35,7 +35,7 @@ class Answer:
 
     ``text`` ends before the natural stop and has no white space around it; ``tokens`` are those generated, the stop
     included; ``logprob`` is the sum of their log-probabilities (nats); ``runner_up`` is the second choice for the first
-    token; ``stopped`` is false where the answer ran into the limit.
+    token and ``runner_up_logprob`` its log-probability; ``stopped`` is false where the answer ran into the limit.
     """
 
     text: str
@@ -43,6 +43,7 @@ class Answer:
     logprob: float
     runner_up: int
     stopped: bool
+    runner_up_logprob: float = 0.0
 
 
 def greedy(
@@ -68,6 +69,28 @@ def greedy(
             for row, answer in zip(rows, _decode(lm, batched, max_new_tokens), strict=True):
                 answers[unique[row]] = answer
     return [answers[prompt] for prompt in prompts]
+
+
+def greedy_rows(
+    lm: LanguageModel,
+    prompt: str,
+    count: int,
+    *,
+    max_new_tokens: int = MAX_NEW_TOKENS,
+    version: Version | None = None,
+    first: Sequence[int] | None = None,
+) -> list[Answer]:
+    """One greedy answer for each of ``count`` rows of one batch that all hold the same prompt.
+
+    What tells the rows apart is a memory of ``version`` that changes each row by its own. ``first`` gives each row the
+    first token of its answer.
+    """
+    ids = lm.encode(prompt)
+    _check_fits(lm, prompt, len(ids) + max_new_tokens)
+    with lm.using(version), torch.inference_mode():
+        batched = torch.tensor([ids], device=lm.device).repeat(count, 1)
+        given = None if first is None else torch.tensor(list(first), device=lm.device)
+        return _decode(lm, batched, max_new_tokens, given) if count else []
 
 
 def next_token_logits(
@@ -168,37 +191,43 @@ def _buckets(kinds: Sequence[_T], batch: int) -> Iterator[list[int]]:
 class _Row:
     """One prompt's answer while it grows."""
 
-    __slots__ = ("logprob", "runner_up", "stopped", "text", "tokens")
+    __slots__ = ("logprob", "runner_up", "runner_up_logprob", "stopped", "text", "tokens")
 
-    def __init__(self, runner_up: int) -> None:
+    def __init__(self, runner_up: int, runner_up_logprob: float) -> None:
         self.tokens: list[int] = []
         self.text = ""
         self.logprob = 0.0
         self.runner_up = runner_up
+        self.runner_up_logprob = runner_up_logprob
         self.stopped = False
 
     def answer(self) -> Answer:
-        return Answer(self.text.strip(), tuple(self.tokens), self.logprob, self.runner_up, self.stopped)
+        said, tokens = self.text.strip(), tuple(self.tokens)
+        return Answer(said, tokens, self.logprob, self.runner_up, self.stopped, self.runner_up_logprob)
 
 
-def _decode(lm: LanguageModel, ids: Tensor, limit: int) -> list[Answer]:
-    """Greedy answers after ``ids`` (batch × length), in a model that is already the wanted version."""
+def _decode(lm: LanguageModel, ids: Tensor, limit: int, first: Tensor | None = None) -> list[Answer]:
+    """Greedy answers after ``ids`` (batch × length), in a model that is already the wanted version.
+
+    ``first`` (batch) is the first token of each answer where it is given.
+    """
     _begin(lm, torch.full((len(ids),), ids.shape[1]))
     cache = DynamicCache(config=lm.model.config)
     logits = lm.model(ids, use_cache=True, past_key_values=cache, logits_to_keep=1).logits[:, -1].float()
-    seconds = logits.topk(2, dim=-1).indices[:, 1].tolist()
-    rows = [_Row(second) for second in seconds]
+    seconds = logits.topk(2, dim=-1)
+    behind = (seconds.values[:, 1] - logits.logsumexp(-1)).tolist()
+    rows = [_Row(*second) for second in zip(seconds.indices[:, 1].tolist(), behind, strict=True)]
     alive = list(range(len(rows)))
     for step in range(limit):
-        best = logits.max(dim=-1)
-        chosen = best.values - logits.logsumexp(-1)
+        best = logits.argmax(dim=-1) if first is None or step else first
+        chosen = logits.gather(1, best[:, None])[:, 0] - logits.logsumexp(-1)
         kept = []
-        for place, (row, token, logprob) in enumerate(zip(alive, best.indices.tolist(), chosen.tolist(), strict=True)):
+        for place, (row, token, logprob) in enumerate(zip(alive, best.tolist(), chosen.tolist(), strict=True)):
             if not _extend(lm, rows[row], token, logprob):
                 kept.append(place)
         if not kept or step == limit - 1:
             break
-        following = best.indices
+        following = best
         if len(kept) < len(alive):
             places = torch.tensor(kept, device=lm.device)
             following = following[places]

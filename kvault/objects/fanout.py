@@ -126,7 +126,7 @@ def read_node(store: Blobs, digest: Digest) -> Node:
     """The node ``digest``. Raises :class:`ObjectDamaged` where the object is no node of a map."""
     data = store.get(digest)
     try:
-        node = _decode(data)
+        node = parse_node(data)
     except (ValueError, IndexError):
         raise ObjectDamaged(digest, "it should be a node of a map and is not") from None
     if encode_node(node) != data:
@@ -202,7 +202,7 @@ def _leaf_entries(store: Blobs, fresh: dict[Digest, bytes], digest: Digest) -> I
 
 
 def _load(store: Blobs, fresh: dict[Digest, bytes], digest: Digest) -> Node:
-    return _decode(fresh[digest]) if digest in fresh else read_node(store, digest)
+    return parse_node(fresh[digest]) if digest in fresh else read_node(store, digest)
 
 
 def _keep(fresh: dict[Digest, bytes], node: Node) -> Digest:
@@ -220,7 +220,7 @@ def _reachable(fresh: Mapping[Digest, bytes], root: Digest) -> list[Digest]:
         digest = pending.pop()
         if digest in fresh and digest not in found:
             found[digest] = None
-            pending += children(_decode(fresh[digest]))
+            pending += children(parse_node(fresh[digest]))
     return list(reversed(found))
 
 
@@ -253,7 +253,8 @@ def _text(text: str) -> bytes:
     return b"\x00" + len(data).to_bytes(4, "big") + data
 
 
-def _decode(data: bytes) -> Node:
+def parse_node(data: bytes) -> Node:
+    """The node of these bytes. Raises ``ValueError`` or ``IndexError``."""
     magic, body = data[:8], data[8:]
     if magic == _LEAF_MAGIC:
         texts: list[str] = []

@@ -11,15 +11,27 @@ import os
 import secrets
 from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 TEMPORARY = ".part-"
 OLD = 3600.0
 """Seconds after which a temporary file has no writer any more; no write of a few objects takes as long."""
+LEAVING = ".part-leaving-"
+"""What a file is called in the instant between its removal from sight and its end."""
 _SYNCS = 16
 """How many files are synced at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A file as it lies there: its size in bytes, and when it was last published (microseconds since 1970)."""
+
+    name: str
+    size: int
+    at: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +42,15 @@ class Folder:
 
     def read(self, name: str) -> bytes:
         """The bytes of ``name``. Raises ``FileNotFoundError``."""
-        with open(os.path.join(self.root, name), "rb") as file:
+        with self.stream(name) as file:
             return file.read()
+
+    def stream(self, name: str) -> AbstractContextManager[BinaryIO]:
+        """The bytes of ``name`` as a stream. Raises ``FileNotFoundError``."""
+        try:
+            return open(os.path.join(self.root, name), "rb")
+        except FileNotFoundError:
+            return open(self._leaving(name), "rb")
 
     def size(self, name: str) -> int | None:
         """The size of ``name`` in bytes, or None where there is none."""
@@ -40,11 +59,14 @@ class Folder:
         except FileNotFoundError:
             return None
 
-    def publish(self, files: Mapping[str, bytes], present: Collection[str] = ()) -> None:
+    def publish(self, files: Mapping[str, bytes], present: Mapping[str, bytes]) -> None:
         """Write ``files`` by name; after it, a power cut takes away none of them and none of ``present``.
 
         Files are synced side by side, because a disk takes many at a time. A failure leaves no half of a file behind.
+        The time of ``present`` becomes now, which tells a collection that they are wanted again; one that was taken
+        away since it was looked at is written.
         """
+        files = {**files, **{name: data for name, data in present.items() if not self._renewed(name)}}
         temporaries: dict[str, str] = {}
         changed = os.stat(self.root).st_mtime if os.path.isdir(self.root) else math.inf
         touched = {os.path.join(self.root, os.path.dirname(name)) for name in (*files, *present)}
@@ -79,8 +101,21 @@ class Folder:
                 place = os.path.join(self.root, folder)
                 for file in _entries(place) if os.path.isdir(place) else ():
                     path = os.path.join(place, file)
-                    if file.startswith(TEMPORARY) and now - os.stat(path).st_mtime > OLD:
+                    if _is_part(file) and now - os.stat(path).st_mtime > OLD:
                         os.unlink(path)
+
+    def _renewed(self, name: str) -> bool:
+        try:
+            os.utime(os.path.join(self.root, name))
+        except FileNotFoundError:
+            return False
+        except PermissionError:
+            return True  # another user's file: its owner collects, and sees the commit that needs it
+        return True
+
+    def _leaving(self, name: str) -> str:
+        folder, _, file = name.rpartition("/")
+        return os.path.join(self.root, folder, f"{LEAVING}{file}")
 
     def _temporary(self, name: str) -> str:
         unique = f"{TEMPORARY}{os.getpid()}-{secrets.token_hex(8)}"
@@ -94,16 +129,73 @@ class Folder:
                     if not file.startswith(TEMPORARY):
                         yield f"{folder}/{file}"
 
+    def stored(self) -> Iterator[Stored]:
+        """Every published name with its size and time."""
+        for name in self.names():
+            if (found := self._stat(name)) is not None:
+                yield found
+
+    def leftovers(self) -> Iterator[Stored]:
+        """Temporary files of writers that were interrupted, and perhaps of some that are at work."""
+        for folder in _entries(self.root):
+            for file in _entries(os.path.join(self.root, folder)):
+                mine = file.startswith(TEMPORARY) and not file.startswith(LEAVING)
+                if mine and (found := self._stat(f"{folder}/{file}")) is not None:
+                    yield found
+
+    def _stat(self, name: str) -> Stored | None:
+        try:
+            found = os.stat(os.path.join(self.root, name))
+        except FileNotFoundError:
+            return None
+        return Stored(name, found.st_size, found.st_mtime_ns // 1000)
+
+    def discard(self, name: str, before: int) -> bool:
+        """Take ``name`` away unless it was published at or after ``before``; whether it is gone.
+
+        The file is first renamed, then looked at again: whoever published it in between either finds it absent and
+        writes it anew, or has changed its time, and then it comes back.
+        """
+        found = self._stat(name)
+        if found is None or found.at >= before:
+            return found is None
+        place, leaving = os.path.join(self.root, name), self._leaving(name)
+        with suppress(FileNotFoundError):
+            os.rename(place, leaving)
+            if os.stat(leaving).st_mtime_ns // 1000 >= before:
+                os.rename(leaving, place)
+                return False
+            os.unlink(leaving)
+        return True
+
+    def recover(self) -> int:
+        """Bring back the files whose removal was cut short; how many there were."""
+        count = 0
+        for folder in _entries(self.root):
+            for file in _entries(os.path.join(self.root, folder)):
+                if file.startswith(LEAVING):
+                    leaving = os.path.join(self.root, folder, file)
+                    place = os.path.join(self.root, folder, file.removeprefix(LEAVING))
+                    with suppress(FileNotFoundError):
+                        os.unlink(leaving) if os.path.exists(place) else os.rename(leaving, place)
+                        count += 1
+        return count
+
     def delete(self, name: str) -> None:
         """Take ``name`` away; silent where there is none."""
         with suppress(FileNotFoundError):
             os.unlink(os.path.join(self.root, name))
 
 
+def _is_part(file: str) -> bool:
+    """Whether a file is a writer's; one that a collection was taking away comes back instead."""
+    return file.startswith(TEMPORARY) and not file.startswith(LEAVING)
+
+
 def _entries(folder: str) -> list[str]:
     try:
         return sorted(os.listdir(folder))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
 
 

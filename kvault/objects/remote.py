@@ -6,14 +6,21 @@ folder so that a vault on disk never imports fsspec.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import suppress
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, BinaryIO, cast
 
 from fsspec.core import url_to_fs
 
 from kvault.errors import InvalidInput
+from kvault.objects.folder import Stored
+
+RENEW = 3_600_000_000
+"""An object that is put again is uploaded again where it is older than this (microseconds): an hour."""
+_TIMES = ("mtime", "LastModified", "last_modified", "updated", "created", "creation_time")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +48,10 @@ class Remote:
         """The bytes of ``name``. Raises ``FileNotFoundError``."""
         return bytes(self.filesystem.cat_file(f"{self.root}/{name}"))
 
+    def stream(self, name: str) -> AbstractContextManager[BinaryIO]:
+        """The bytes of ``name`` as a stream. Raises ``FileNotFoundError``."""
+        return cast("AbstractContextManager[BinaryIO]", self.filesystem.open(f"{self.root}/{name}", "rb"))
+
     def size(self, name: str) -> int | None:
         """The size of ``name`` in bytes, or None where there is none."""
         try:
@@ -48,9 +59,15 @@ class Remote:
         except FileNotFoundError:
             return None
 
-    def publish(self, files: Mapping[str, bytes], present: Collection[str] = ()) -> None:
-        """Write ``files`` by name; a finished upload is durable, as ``present`` are."""
-        for name, data in files.items():
+    def publish(self, files: Mapping[str, bytes], present: Mapping[str, bytes]) -> None:
+        """Write ``files`` by name; a finished upload is durable.
+
+        Those of ``present`` that are older than :data:`RENEW` are uploaded again, which tells a collection that they
+        are wanted.
+        """
+        old = time.time_ns() // 1000 - RENEW
+        renewed = {name: data for name, data in present.items() if (self._time(name) or 0) < old}
+        for name, data in {**files, **renewed}.items():
             self.filesystem.makedirs(f"{self.root}/{name}".rpartition("/")[0], exist_ok=True)
             self.filesystem.pipe_file(f"{self.root}/{name}", data)
 
@@ -59,7 +76,50 @@ class Remote:
         for path in sorted(self.filesystem.find(self.root)):
             yield path.removeprefix(self.root).lstrip("/")
 
+    def stored(self) -> Iterator[Stored]:
+        """Every published name with its size and time; one of unknown time counts as new."""
+        for path, found in sorted(self.filesystem.find(self.root, detail=True).items()):
+            name = path.removeprefix(self.root).lstrip("/")
+            at = _micros(found)
+            yield Stored(name, int(found["size"]), time.time_ns() // 1000 if at is None else at)
+
+    def leftovers(self) -> Iterator[Stored]:
+        """Nothing: an upload that did not end leaves no name."""
+        return iter(())
+
+    def recover(self) -> int:
+        """Nothing is to be brought back: a service removes at once."""
+        return 0
+
+    def discard(self, name: str, before: int) -> bool:
+        """Take ``name`` away unless it was published at or after ``before``, or at an unknown time."""
+        if self.size(name) is None:
+            return True
+        at = self._time(name)
+        if at is None or at >= before:
+            return False
+        self.delete(name)
+        return True
+
+    def _time(self, name: str) -> int | None:
+        try:
+            return _micros(self.filesystem.info(f"{self.root}/{name}"))
+        except FileNotFoundError:
+            return None
+
     def delete(self, name: str) -> None:
         """Take ``name`` away; silent where there is none."""
         with suppress(FileNotFoundError):
             self.filesystem.rm_file(f"{self.root}/{name}")
+
+
+def _micros(found: Mapping[str, Any]) -> int | None:
+    """When a file was last written, as its service tells it."""
+    for key in _TIMES:
+        match found.get(key):
+            case datetime() as moment:
+                moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+                return int(moment.timestamp() * 1_000_000)
+            case float() | int() as seconds:
+                return int(seconds * 1_000_000)
+    return None

@@ -6,20 +6,26 @@ copied, interrupted or damaged without ever answering from wrong bytes. The stor
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 from kvault.errors import InvalidInput
 from kvault.ids import Canonical, Digest, canonical_json, is_digest, sha256
 from kvault.objects.failures import ObjectDamaged, ObjectMissing, storing
-from kvault.objects.folder import Folder
+from kvault.objects.folder import Folder, Stored
 
 _TOGETHER = 256
 _BYTES = 64 << 20
 """How many objects, and how many bytes of them, are held to be published together."""
+
+
+HEAD = 1 << 20
+"""How many bytes from an object's start are handed out while the whole of it is verified."""
 
 
 class Backend(Protocol):
@@ -35,14 +41,29 @@ class Backend(Protocol):
     def size(self, name: str) -> int | None:
         """The size in bytes, or None where there is no such name."""
 
-    def publish(self, files: Mapping[str, bytes], present: Collection[str] = ()) -> None:
-        """Write ``files`` by name, and make them and ``present`` durable."""
+    def stream(self, name: str) -> AbstractContextManager[BinaryIO]:
+        """The bytes of ``name`` as a stream. Raises ``FileNotFoundError``."""
+
+    def publish(self, files: Mapping[str, bytes], present: Mapping[str, bytes]) -> None:
+        """Write ``files`` by name; make them and ``present``, which are there already, durable and new again."""
 
     def names(self) -> Iterator[str]:
         """Every published name."""
 
+    def stored(self) -> Iterator[Stored]:
+        """Every published name with its size and the time of its last publication."""
+
+    def leftovers(self) -> Iterator[Stored]:
+        """What interrupted writers left behind."""
+
+    def recover(self) -> int:
+        """Bring back the files whose removal was cut short; how many there were."""
+
     def delete(self, name: str) -> None:
         """Take ``name`` away."""
+
+    def discard(self, name: str, before: int) -> bool:
+        """Take ``name`` away unless it was published at or after ``before``; whether it is gone."""
 
 
 class Blobs(Protocol):
@@ -105,7 +126,7 @@ class ObjectStore:
         with storing(self.backend.root, next(iter(pending)) if len(pending) == 1 else None):
             there = {digest for digest, data in pending.items() if self.backend.size(_name(digest)) == len(data)}
             fresh = {_name(digest): data for digest, data in pending.items() if digest not in there}
-            self.backend.publish(fresh, [_name(digest) for digest in there])
+            self.backend.publish(fresh, {_name(digest): pending[digest] for digest in there})
 
     def get(self, digest: Digest) -> bytes:
         """The bytes of ``digest``, verified.
@@ -118,6 +139,33 @@ class ObjectStore:
         if sha256(data) != digest:
             raise ObjectDamaged(digest, f"its {len(data)} bytes do not hash to its name")
         return data
+
+    def verify(self, digest: Digest) -> bytes:
+        """Hash an object without holding it; its first :data:`HEAD` bytes. Raises as :meth:`get`."""
+        _check(digest)
+        with storing(self.backend.root, digest):
+            try:
+                with self.backend.stream(_name(digest)) as stream:
+                    head = stream.read(HEAD)
+                    found, size = hashlib.sha256(head), len(head)
+                    while len(head) == HEAD and (chunk := stream.read(HEAD)):
+                        found.update(chunk)
+                        size += len(chunk)
+            except FileNotFoundError:
+                raise ObjectMissing(digest) from None
+        if found.hexdigest() != digest:
+            raise ObjectDamaged(digest, f"its {size} bytes do not hash to its name")
+        return head
+
+    def head(self, digest: Digest) -> bytes:
+        """The first :data:`HEAD` bytes of an object, not verified. Raises :class:`ObjectMissing`."""
+        _check(digest)
+        with storing(self.backend.root, digest):
+            try:
+                with self.backend.stream(_name(digest)) as stream:
+                    return stream.read(HEAD)
+            except FileNotFoundError:
+                raise ObjectMissing(digest) from None
 
     def _read(self, digest: Digest) -> bytes:
         try:
@@ -147,6 +195,35 @@ class ObjectStore:
                 digest = name.replace("/", "", 1)
                 if is_digest(digest) and name == _name(Digest(digest)):
                     yield Digest(digest)
+
+    def stored(self) -> Iterator[tuple[Digest, Stored]]:
+        """Every object with its size and the time of its last publication."""
+        with storing(self.backend.root, None):
+            for each in self.backend.stored():
+                digest = each.name.replace("/", "", 1)
+                if is_digest(digest) and each.name == _name(Digest(digest)):
+                    yield Digest(digest), each
+
+    def leftovers(self) -> list[Stored]:
+        """What interrupted writers left behind, under names that are no object's."""
+        with storing(self.backend.root, None):
+            return list(self.backend.leftovers())
+
+    def discard_leftover(self, name: str, before: int) -> bool:
+        """Take a leftover away unless it was written at or after ``before``; whether it is gone."""
+        with storing(self.backend.root, None):
+            return self.backend.discard(name, before)
+
+    def recover(self) -> int:
+        """Bring back the objects whose removal was cut short; how many there were."""
+        with storing(self.backend.root, None):
+            return self.backend.recover()
+
+    def discard(self, digest: Digest, before: int) -> bool:
+        """Take ``digest`` away unless somebody put it again at or after ``before``; whether it is gone."""
+        _check(digest)
+        with storing(self.backend.root, digest):
+            return self.backend.discard(_name(digest), before)
 
     def delete(self, digest: Digest) -> None:
         """Take ``digest`` away; silent where it is not there. The caller knows that nothing needs it."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from kvault.render.graph import graph_lines
 from kvault.render.table import shorten, table
 
 if TYPE_CHECKING:
@@ -96,67 +95,12 @@ def committed(view: views.MadeView) -> str:
     return "\n".join(lines)
 
 
-def log(rows: Sequence[views.CommitView], *, oneline: bool, graph: bool) -> str:
-    """The log, with or without its graph."""
-    if graph:
-        return "\n".join(graph_lines([(row.id, row.parents) for row in rows], [_one_line(row) for row in rows]))
-    if oneline:
-        return "\n".join(_one_line(row) for row in rows)
-    blocks = []
-    for row in rows:
-        names = f" ({', '.join(row.refs)})" if row.refs else ""
-        block = [f"commit {row.id}{names}", f"Author: {row.author}", f"Date:   {row.at}"]
-        if row.changes:
-            block.append(f"Changes: {row.changes} ({row.verb})")
-        blocks.append("\n".join([*block, "", *(f"    {line}" for line in row.message.splitlines())]))
-    return "\n\n".join(blocks)
-
-
-def _one_line(row: views.CommitView) -> str:
-    names = f" ({', '.join(row.refs)})" if row.refs else ""
-    return f"{row.id[:12]}{names} {row.message.splitlines()[0] if row.message else ''}"
-
-
-def shown(view: views.ShowView) -> str:
-    """One commit in full."""
-    lines = [log([view.commit], oneline=False, graph=False), ""]
-    lines += [f"tree    {view.tree}", f"ledger  {view.ledger_root}"]
-    lines += [f"recipe  {recipe}" for recipe in view.recipes]
-    lines.append(f"records {len(view.records_added)} added, {len(view.records_removed)} removed")
-    if view.layers:
-        lines += [
-            "",
-            table(
-                ("edited tensor", "rank", "‖Δ‖", "‖Δ‖/‖W‖"),
-                [(r.tensor, str(r.rank), f"{r.norm:.4g}", f"{r.relative:.2%}") for r in view.layers],
-            ),
-        ]
-    if view.facts:
-        lines += ["", *changes(view.facts)]
-    lines += [f"report {digest}" for digest in view.reports]
-    return "\n".join(lines)
-
-
-def difference(view: views.DiffView) -> str:
-    """The facts in which two versions differ."""
-    if not view.rows:
-        return "The ledgers are the same." if view.same_tree else "The ledgers are the same; the weights differ."
-    return "\n".join([f"{view.old[:12]}..{view.new[:12]}: {len(view.rows)} facts differ", *changes(view.rows, 200)])
-
-
 def refs(rows: Sequence[views.RefView]) -> str:
     """Refs, the current branch marked."""
     width = max((len(row.name) for row in rows), default=0)
     return "\n".join(
         f"{'*' if row.current else ' '} {row.name:{width}}  {row.kind:6}  {row.target[:12]}  {shorten(row.message, 60)}"
         for row in rows
-    )
-
-
-def reflog(rows: Sequence[views.ReflogView]) -> str:
-    """The moves of a ref."""
-    return "\n".join(
-        f"{row.ref}@{{{row.index}}}  {row.new[:12]}  {row.at}  {row.actor}  {row.verb}: {row.reason}" for row in rows
     )
 
 
@@ -176,11 +120,14 @@ def consolidated(view: views.ConsolidatedView) -> str:
 
 
 def exported(view: views.ExportView) -> str:
-    """A checkpoint that was written."""
+    """A version that was written for others."""
     cast = f", largest rounding of the cast {view.cast_error:.2g}" if view.dtype != "float32" else ""
+    rank = f", rank {view.rank}, {max(view.lost.values(), default=0.0):.2g} of its energy lost" if view.rank else ""
+    beside = f", with its memories ({', '.join(view.memories)})" if view.memories else ""
+    beside += f"; gated records solved into the weights: {'; '.join(view.solved)}" if view.solved else ""
     return (
-        f"Wrote {view.commit[:12]} as {view.dtype} to {view.folder}: {len(view.files)} files,"
-        f" {view.bytes / 1e6:.1f} MB{cast}."
+        f"Wrote {view.commit[:12]} as {view.form} in {view.dtype} to {view.folder}: {len(view.files)} files,"
+        f" {view.bytes / 1e6:.1f} MB{cast}{rank}{beside}."
     )
 
 

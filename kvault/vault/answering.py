@@ -7,19 +7,21 @@ from __future__ import annotations
 
 import importlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
+from torch import Tensor
+
 from kvault.checks.report import Report
-from kvault.clock import iso
 from kvault.errors import Conflict, KvaultError
 from kvault.history import operations, refs
 from kvault.history.conflicts import Choice
 from kvault.history.graph import read_body
 from kvault.history.revisions import head_commit
 from kvault.history.snapshots import Snapshot
+from kvault.history.trees import read_tree, tree_records
 from kvault.ids import CommitId, RecipeId, RunId
 from kvault.promotion import moves
 from kvault.promotion.policy import Verdict, verdict_of
@@ -29,12 +31,26 @@ from kvault.runs.execute import Executor, execute
 from kvault.runs.queue import EmbeddedQueue, Queue
 from kvault.runs.states import Limits, Run, RunState, outcome
 from kvault.runs.waiting import wait
-from kvault.vault import asking, checking, exporting, previewing, views, working
+from kvault.vault import (
+    asking,
+    cards,
+    checking,
+    exporting,
+    keyframes,
+    previewing,
+    repairing,
+    solving,
+    views,
+    working,
+)
 from kvault.vault.applying import Applier
 from kvault.vault.bases import Bases, Half
 from kvault.vault.modelling import DEFAULT_EDITOR, Modelling
+from kvault.vault.parts import parts_of
+from kvault.vault.past import Past
 from kvault.vault.surroundings import Remembering, Surroundings
 from kvault.vault.views_merging import PreviewView
+from kvault.vault.views_storage import KeyframeView
 from kvault.vault.work import Work
 
 Progress = Callable[[str, int, int], None]
@@ -57,6 +73,11 @@ class Answering:
         modelling = Modelling(here)
         checker = checking.Checker(here, modelling)
         return Answering(here, modelling, checker, Bases(here, Half(modelling, checker)))
+
+    @property
+    def past(self) -> Past:
+        """The verbs that ask the past."""
+        return Past(self.modelling)
 
     # -- making versions -------------------------------------------------------------------------------------------
 
@@ -263,20 +284,43 @@ class Answering:
             moves.move_alias(session, plan, self.here.actor, reason, self.here.clock.now())
         return views.PromotionView(alias, plan.kind.value, old or "", commit, plan.digest, True, view.gate)
 
-    def export(self, folder: Path, commit: CommitId, dtype: str) -> views.ExportView:
-        """Write a version as a checkpoint with its card."""
+    def export(self, folder: Path, commit: CommitId, wanted: exporting.Wanted) -> views.ExportView:
+        """Write a version for others, with its card."""
+        store = Remembering(self.here.store)
         with self.here.database.reading() as session:
-            body = read_body(session, commit)
+            tree = read_tree(store, read_body(session, commit).tree)
         modelling = self.bases.of(commit).modelling
-        card = (
-            f"# {modelling.lm.name} at {commit[:12]}\n\n"
-            f"Written by kvault from commit `{commit}` ({iso(body.committed_at)}): {body.message}\n\n"
-            f"* base: `{modelling.lm.name}`\n* tree: `{body.tree}`\n* ledger root: `{body.ledger_root}`\n"
-            f"* number format: {dtype}\n"
-        )
-        made = exporting.write_checkpoint(modelling.lm, modelling.version(commit), folder, dtype, card)
-        return views.ExportView(str(folder), commit, dtype, made.files, made.bytes, made.cast_error)
+        parts = parts_of(modelling, commit, tree_records(store, tree))
+
+        def card(made: exporting.Written) -> str:
+            with self.here.database.reading() as session:
+                return cards.card(self.here, session, commit, wanted, made)
+
+        kept: tuple[str, ...] = ()
+        if wanted.memories is exporting.Memories.SOLVE and parts.gates is not None and parts.routes is None:
+            found = solving.solve_gates(modelling, commit, parts)
+            parts, kept = found.parts, tuple(str(each) for each in found.kept)
+        made = exporting.write(modelling.lm, parts, modelling.lm.name, folder, wanted, card, kept)
+        return views.ExportView(
+            str(folder), commit, wanted.dtype, made.files, made.bytes, made.cast_error, wanted.form.value,
+            made.rank, dict(made.lost), made.memories, made.solved,
+        )  # fmt: skip
 
     def rebuild(self, commit: CommitId) -> None:
         """Materialise a version anew from its records; raises where a digest differs."""
-        self.bases.of(commit).modelling.materialise(commit)
+        self._materialise(commit)
+
+    def rebuilding(self) -> repairing.Rebuilding:
+        """How packs are made again from records."""
+        return repairing.Rebuilding(
+            lambda commit: self.bases.of(commit).modelling.delta_of(commit),
+            lambda commit: keyframes.write(self.here, commit, self._materialise, "repair"),
+        )
+
+    def _materialise(self, commit: CommitId) -> dict[str, Tensor]:
+        """A version's weights, solved anew by the model of its base."""
+        return self.bases.of(commit).modelling.materialise(commit)
+
+    def repack(self, chosen: Sequence[CommitId], every: int, drop: bool) -> list[KeyframeView]:
+        """Keep whole tensors where the way to them is long."""
+        return keyframes.repack(self.here, chosen, every, drop, lambda: self._materialise)

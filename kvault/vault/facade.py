@@ -6,20 +6,18 @@ transactions. The model is loaded when a verb first needs it.
 
 from __future__ import annotations
 
-import getpass
 import importlib
-import os
-import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from kvault import settings as configuration
 from kvault.clock import Clock
 from kvault.db import Database
 from kvault.history import revisions
+from kvault.history.signatures import Signed
 from kvault.ids import CommitId
 from kvault.ledger import importing, prompts, relations
 from kvault.ledger.service import Statement
@@ -27,20 +25,40 @@ from kvault.ledger.values import Action
 from kvault.objects.store import ObjectStore
 from kvault.runs.execute import Executor
 from kvault.settings import Settings
-from kvault.vault import ledgering, recounting, referring, unstaging, views, working
+from kvault.vault import (
+    comparing,
+    factlines,
+    facts_at,
+    ledgering,
+    logs,
+    recounting,
+    referring,
+    unstaging,
+    views,
+    views_asking,
+    views_signing,
+    working,
+)
+from kvault.vault.bisecting import Bisect
 from kvault.vault.combining import Combining, Progress, silent
-from kvault.vault.surroundings import Surroundings
+from kvault.vault.logs import LogOptions, LogQuery
+from kvault.vault.noting import Notes
+from kvault.vault.storage_verbs import StorageVerbs, storing
+from kvault.vault.surroundings import Surroundings, default_actor
+from kvault.vault.views_history import FactAtView
+from kvault.vault.worktrees import Worktrees
 
 if TYPE_CHECKING:
     from kvault.checks.report import Report
+    from kvault.vault import views_storage
     from kvault.vault.answering import Answering
 
 
-class Vault(Combining):
+class Vault(Combining, StorageVerbs):
     """One base model with its ledger and its history."""
 
     def __init__(self, here: Surroundings) -> None:
-        self.here = here
+        super().__init__(here)
         self._answering: Answering | None = None
 
     # -- opening ---------------------------------------------------------------------------------------------------
@@ -73,7 +91,7 @@ class Vault(Combining):
         path = Path(folder).absolute()
         inside = path if path.name == configuration.FOLDER else path / configuration.FOLDER
         settings = configuration.load(inside, environment or {})
-        database = Database.open(settings.database_url)
+        database = Database.open(settings.database_url, worktree=settings.worktree)
         database.check_schema()
         return Vault(
             Surroundings(settings, database, ObjectStore.open(settings.objects_url), settings.actor or default_actor())
@@ -178,10 +196,24 @@ class Vault(Combining):
         return unstaging.unstage(self.here, self.head(), fact, valid_from)
 
     def facts(
-        self, text: str = "", *, at: str = "HEAD", relation: str = "", taught: bool = False, limit: int = 50
+        self,
+        text: str = "",
+        *,
+        at: str | None = None,
+        as_of: str | None = None,
+        relation: str = "",
+        taught: bool = False,
+        valid_at: date | None = None,
+        limit: int = 50,
     ) -> list[views.FactView]:
-        """A version's facts whose subject or object holds ``text``."""
-        return ledgering.facts(self.here, self.resolve(at), text, relation, taught, limit)
+        """A version's facts whose subject or object holds ``text``; with ``valid_at`` what was true on that day.
+
+        ``as_of`` is a day or an instant: the ledger of where ``at``, then production by default, stood.
+        """
+        commit = self.resolve(referring.stood(at, as_of))
+        if valid_at is not None:
+            return factlines.facts_on(self.here, commit, valid_at, text, relation, taught, limit)
+        return ledgering.facts(self.here, commit, text, relation, taught, limit)
 
     def statement(self, subject: str, relation: str) -> str:
         """The relation's first phrasing for a subject: what to ask for a fact."""
@@ -231,23 +263,96 @@ class Vault(Combining):
         """Solve the branch's gated records into the weights; the figures before and after."""
         return self.answering.consolidate(self.head(), message, editor, progress)
 
-    def log(
-        self, revision: str = "HEAD", *, limit: int | None = None, all_refs: bool = False
-    ) -> list[views.CommitView]:
-        """The commits that lead to a revision or range, descendants first."""
-        with self.database.reading() as session:
-            starts, without = referring.selection(session, revision, all_refs)
-        return recounting.log(self.here, starts, without, limit)
+    def log(self, *names: str, limit: int | None = None, **asked: Unpack[LogOptions]) -> list[views.CommitView]:
+        """The commits that ``names`` (``A``, ``^A``, ``A..B``, ``A...B``) lead to, descendants first.
+
+        ``asked`` are the other fields of :class:`~kvault.vault.logs.LogQuery`.
+        """
+        return logs.log(self.here, LogQuery(names, limit=limit, **asked))
 
     def show(self, revision: str = "HEAD") -> views.ShowView:
         """One commit in full."""
         return recounting.show(self.here, self.resolve(revision))
 
-    def diff(self, revisions_text: str) -> views.DiffView:
-        """The facts in which two versions differ: ``A..B``."""
+    def fact_at(self, name: str, revision: str = "HEAD") -> FactAtView:
+        """A fact (``fact/ID`` or ``SUBJECT/RELATION``) as it stands in a version, and the commit that taught it."""
+        return facts_at.fact_at(self.here, self.resolve(revision), name)
+
+    def diff(
+        self, revisions_text: str, *, tensors: bool = False, answers: str = "", facts: bool = True
+    ) -> views.DiffView:
+        """How two versions differ: ``A..B``, or ``A...B`` from their common ancestor on.
+
+        ``answers`` names prompts to ask both (a file, a stored suite, or ``facts`` for those that differ); without
+        ``facts`` their rows are left out.
+        """
         with self.database.reading() as session:
             old, new = referring.pair(session, revisions_text)
-        return recounting.diff(self.here, old, new)
+        found = comparing.facts(self.here, old, new)
+        prompts_ = comparing.questions(self.here, answers, found) if answers else []
+        if tensors:
+            weighed = _weighing().tensors(self.answering.modelling, old, new)
+            found = replace(found, tensors=weighed, memories=comparing.memories(self.here, old, new))
+        if answers:
+            pairs = _weighing().answers(self.answering, old, new, prompts_)
+            found = replace(found, answers=pairs, asked=len(prompts_))
+        return found if facts else replace(found, rows=(), stat=None)
+
+    @property
+    def bisect(self) -> Bisect:
+        """The search for a first bad commit on the current branch: start, good, bad, skip, run, log, reset."""
+        return Bisect(self.here, self.head(), lambda: self.answering)
+
+    @property
+    def notes(self) -> Notes:
+        """Remarks about commits: add, show, all, remove."""
+        return Notes(self.here)
+
+    @property
+    def worktrees(self) -> Worktrees:
+        """Further folders on this vault: add, listing, remove."""
+        return Worktrees(self.here)
+
+    def sign(self, revision: str = "HEAD", *, tag: bool = False, key: str = "") -> views_signing.SignatureView:
+        """Sign a commit, or with ``tag`` the tag of that name, by a key file or the set signing key."""
+        made: views_signing.SignatureView = _vouching().sign(self.here, revision, _about(tag), key)
+        return made
+
+    def signing_key(self) -> Path:
+        """The set signing key; raises where there is none."""
+        file: Path = _vouching().key_file(self.here)
+        return file
+
+    def verify(self, revision: str = "HEAD", *, tag: bool = False) -> views_signing.VerifiedView:
+        """What the signatures on a commit or tag are worth here."""
+        found: views_signing.VerifiedView = _vouching().verify(self.here, revision, _about(tag))
+        return found
+
+    def keys(self) -> list[views_signing.KeyView]:
+        """The keys that this machine trusts."""
+        found: list[views_signing.KeyView] = _vouching().keys(self.here)
+        return found
+
+    def trust(self, principal: str, file: str | Path) -> views_signing.KeyView:
+        """Trust an OpenSSH public key under a name."""
+        made: views_signing.KeyView = _vouching().trust(self.here, principal, Path(file))
+        return made
+
+    def distrust(self, principal: str) -> int:
+        """Trust a name's keys no more; how many there were."""
+        return int(_vouching().distrust(self.here, principal))
+
+    def generate_key(self, file: str | Path) -> views_signing.KeyView:
+        """Make an Ed25519 key in a file, its public key beside it."""
+        signing = importlib.import_module("kvault.vault.signing")
+        public: str = signing.generate(Path(file))
+        return views_signing.KeyView("", public, signing.fingerprint(public))
+
+    def provenance(self, revision: str = "HEAD", form: str = "in-toto") -> dict[str, object]:
+        """Where a version comes from, as an ``in-toto`` statement or as ``prov-json``."""
+        module = importlib.import_module("kvault.vault.provenance")
+        document: dict[str, object] = module.provenance(self.here, self.resolve(revision), module.Form(form))
+        return document
 
     def refs(self) -> list[views.RefView]:
         """Branches, tags and aliases."""
@@ -275,18 +380,60 @@ class Vault(Combining):
 
     # -- answers ---------------------------------------------------------------------------------------------------
 
-    def ask(self, prompt: str, *, at: str = "HEAD", max_tokens: int = 24) -> views.Answer:
-        """What a version answers; ``base`` names the unedited model."""
-        return self.ask_many([prompt], at=at, max_tokens=max_tokens)[0]
+    def ask(
+        self, prompt: str, *, at: str | None = None, as_of: str | None = None, max_tokens: int = 24
+    ) -> views.Answer:
+        """What a version (HEAD) answers; ``base`` names the unedited model.
 
-    def ask_many(self, prompts_: list[str], *, at: str = "HEAD", max_tokens: int = 24) -> list[views.Answer]:
+        ``as_of`` is a day or an instant: what ``at``, then production by default, answered at its end.
+        """
+        return self.ask_many([prompt], at=at, as_of=as_of, max_tokens=max_tokens)[0]
+
+    def ask_many(
+        self, prompts_: list[str], *, at: str | None = None, as_of: str | None = None, max_tokens: int = 24
+    ) -> list[views.Answer]:
         """What a version answers to several prompts."""
-        commit = None if at == "base" else self.resolve(at)
-        return self.answering.ask(prompts_, at, commit, max_tokens)
+        revision = referring.stood(at, as_of)
+        commit = None if revision == "base" else self.resolve(revision)
+        return self.answering.ask(prompts_, revision, commit, max_tokens)
 
-    def export(self, folder: str | Path, *, at: str = "HEAD", dtype: str = "float32") -> views.ExportView:
-        """Write a version as a Hugging Face checkpoint."""
-        return self.answering.export(Path(folder), self.resolve(at), dtype)
+    def timeline(
+        self,
+        prompt: str,
+        range_: str = "HEAD",
+        *,
+        at_most: int | None = None,
+        max_tokens: int = 24,
+        progress: Progress = silent,
+    ) -> views_asking.TimelineView:
+        """What every version of a range (``A..B``, or a revision and all that led to it) answers to a prompt."""
+        return self.answering.past.timeline(prompt, range_, at_most, max_tokens, progress)
+
+    def blame(
+        self, prompt: str, revision: str = "HEAD", *, max_tokens: int = 24, progress: Progress = silent
+    ) -> views_asking.BlameView:
+        """Why a version answers a prompt as it does: the commit where the answer turned, and the facts behind it."""
+        return self.answering.past.blame(prompt, revision, self.resolve(revision), max_tokens, progress)
+
+    def fact_history(self, fact: str, revision: str = "HEAD") -> views_asking.FactHistoryView:
+        """The revisions of a fact (an id or ``subject/relation``) that led to a version, newest first."""
+        return factlines.history(self.here, fact, self.resolve(revision))
+
+    def export(
+        self,
+        folder: str | Path,
+        *,
+        at: str = "HEAD",
+        form: str = "hf",
+        dtype: str = "float32",
+        shard: str = "5GB",
+        rank: int | None = None,
+        memories: str = "refuse",
+    ) -> views.ExportView:
+        """Write a version as a Hugging Face checkpoint (``hf``) or as a low-rank adapter (``peft``)."""
+        exporting = importlib.import_module("kvault.vault.exporting")
+        wanted = exporting.Wanted(exporting.Form(form), dtype, shard, rank, exporting.Memories(memories))
+        return self.answering.export(Path(folder), self.resolve(at), wanted)
 
     # -- checks and promotion --------------------------------------------------------------------------------------
 
@@ -344,11 +491,33 @@ class Vault(Combining):
         """Do the queued runs in this process; without ``once``, keep looking for new ones."""
         return self.answering.work(once, progress)
 
-    def fsck(self, *, level: str = "full", materialize: bool = False, progress: Progress = silent) -> views.FsckView:
-        """Verify the vault: ``full``, ``connectivity`` or ``audit``; ``materialize`` solves every ref's version too."""
+    def fsck(
+        self,
+        *,
+        level: str = "full",
+        materialize: bool = False,
+        percent: int | None = None,
+        progress: Progress = silent,
+    ) -> views.FsckView:
+        """Verify the vault: ``full``, ``connectivity`` or ``audit``.
+
+        ``materialize`` solves every ref's version too, or ``percent`` of all versions, drawn by the head.
+        """
         rebuild = self.answering.rebuild if materialize else None
-        view: views.FsckView = _founding().fsck(self.here, level=level, rebuild=rebuild, progress=progress)
+        view: views.FsckView = _founding().fsck(
+            self.here, level=level, rebuild=rebuild, progress=progress, percent=percent
+        )
         return view
+
+    def repair(self, findings: Sequence[views.Finding] = ()) -> list[views_storage.RepairView]:
+        """Mend what can be made again, of ``findings`` and beside them; no id changes."""
+        return storing("repairing").repair(self.here, findings, lambda: self.answering.rebuilding())  # type: ignore[no-any-return]
+
+    def repack(
+        self, revisions_: Sequence[str] = (), *, every: int = 50, drop: bool = False
+    ) -> list[views_storage.KeyframeView]:
+        """Keep whole tensors where the way to a ref is long or heavy; with ``drop``, let those of no ref go."""
+        return self.answering.repack([self.resolve(each) for each in revisions_], every, drop)
 
     def audit_log(self, *, limit: int = 30) -> list[views.AuditView]:
         """The newest audit rows."""
@@ -360,18 +529,23 @@ class Vault(Combining):
         return rows
 
 
+def _weighing() -> Any:
+    """Comparing weights and answers, which loads torch: loaded when it is asked for."""
+    return importlib.import_module("kvault.vault.weighing")
+
+
 def _founding() -> Any:
     """Making and verifying vaults, which reads base models: loaded when it is asked for."""
     return importlib.import_module("kvault.vault.founding")
 
 
-def default_actor() -> str:
-    """Who acts when nobody was named: the user of this process on this machine."""
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):
-        user = str(os.getuid())
-    return f"{user}@{socket.gethostname()}"
+def _vouching() -> Any:
+    """Signing and verifying, which need cryptography: loaded when they are asked for."""
+    return importlib.import_module("kvault.vault.vouching")
+
+
+def _about(tag: bool) -> Signed:
+    return Signed.TAG if tag else Signed.COMMIT
 
 
 __all__ = ["Clock", "Vault", "default_actor"]

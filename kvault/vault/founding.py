@@ -74,8 +74,11 @@ def _first_commit(here: Surroundings, base: Digest) -> None:
         audit.append(session, actor=here.actor, verb="init", subject=here.settings.base, detail={"base": base}, at=now)
 
 
-def fsck(here: Surroundings, *, level: str, rebuild: checking.Materialise | None, progress: Progress) -> views.FsckView:
-    """Verify the vault; ``rebuild`` materialises every ref's version as well."""
+def fsck(
+    here: Surroundings, *, level: str, rebuild: checking.Materialise | None, progress: Progress,
+    percent: int | None = None,
+) -> views.FsckView:  # fmt: skip
+    """Verify the vault; ``rebuild`` materialises every ref's version as well, or ``percent`` of all versions."""
     begun = time.monotonic()
     with here.database.reading() as session:
         reports = [
@@ -95,9 +98,12 @@ def fsck(here: Surroundings, *, level: str, rebuild: checking.Materialise | None
                 "policies": promotions.policies(session),
                 "lease holders": runs.lease_holders(session, here.clock.now()),
             },
+            progress=progress,
         )
+        head = refs.find(session, meta.read(session, meta.Meta.HEAD)) if rebuild else None
     if rebuild:
-        checkup = checking.materialised(checkup, rebuild, progress)
+        seed = head.target if head else ""
+        checkup = checking.materialised(checkup, rebuild, progress, percent=percent, seed=seed)
     findings = tuple(
         views.Finding(found.code.value, found.object, found.message, found.needed_by) for found in checkup.findings
     )

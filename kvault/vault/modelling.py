@@ -17,7 +17,7 @@ from kvault.editing import calibration, ridge, statistics
 from kvault.editing.gate_records import make_gated_records
 from kvault.editing.gated import GatedMemory
 from kvault.editing.making import make_records
-from kvault.editing.memoir import MemoirMemory
+from kvault.editing.memoir import MemoirMemory, Site
 from kvault.editing.memoir_records import Background, background, make_memoir_records
 from kvault.editing.recipe import Grouping, Recipe, Solver, default_recipe
 from kvault.editing.record import Record
@@ -32,6 +32,7 @@ from kvault.lm.crew import Crew
 from kvault.lm.model import LanguageModel, load
 from kvault.lm.source import resolve, verify
 from kvault.lm.version import BASE, Memory, Version
+from kvault.vault import keyframes
 from kvault.vault.deltas import delta_bytes
 from kvault.vault.groups import Group, preserved
 from kvault.vault.knowing import Known, mixed, neighbours, sentences, spread
@@ -188,6 +189,11 @@ class Modelling:
         self._recipes[recipe.id] = recipe
         return recipe
 
+    def layer_recipe(self, editor: str, layer: int, known: Known) -> Recipe:
+        """A ridge editor's recipe of one layer, with statistics of what the base model is taken to know."""
+        digest = self._statistics((layer,), mixed(sentences(known.entries), prose()))
+        return default_recipe(editor, self.lm, layers=(layer,), statistics=digest)
+
     def _statistics(self, layers: Sequence[int], texts: Sequence[str]) -> Digest:
         """The statistics of layers over texts; gathered once for each base, layers and corpus."""
         key = digest_of({"base": self.lm.fingerprint, "layers": list(layers), "texts": list(texts)})
@@ -253,17 +259,25 @@ class Modelling:
         with self.here.database.reading() as session:
             digest = read_body(session, commit).tree
         if digest not in self._versions:
-            self._versions[digest] = self._verified(digest).version
+            self._versions[digest] = self._verified(digest, keyframes.weights(self.here, digest)).version
             while len(self._versions) > KEPT_VERSIONS:
                 self._versions.popitem(last=False)
         self._versions.move_to_end(digest)
         return self._versions[digest]
 
-    def materialise(self, commit: CommitId) -> None:
-        """Solve a commit's version anew. Raises :class:`VersionDamaged` where a digest differs from its tree."""
+    def materialise(self, commit: CommitId) -> dict[str, torch.Tensor]:
+        """A commit's weights, solved anew. Raises :class:`VersionDamaged` where a digest differs from its tree."""
         with self.here.database.reading() as session:
             digest = read_body(session, commit).tree
-        self._verified(digest)
+        return dict(self._verified(digest).version.weights)
+
+    def delta_of(self, commit: CommitId) -> bytes | None:
+        """The difference between a commit's weights and its first parent's, made anew; None where there is none."""
+        with self.here.database.reading() as session:
+            body = read_body(session, commit)
+            before = read_body(session, body.parents[0]).tree if body.parents else None
+        held = [tree_records(self.here.store, read_tree(self.here.store, tree)) for tree in (before, body.tree) if tree]
+        return self.delta(*held) if len(held) == 2 else None
 
     def has_memories(self, commit: CommitId) -> bool:
         """Whether a version answers through memories."""
@@ -290,6 +304,15 @@ class Modelling:
         self._states[name] = state
         return self._assemble(after, {name: state}), delta_bytes(name, solver, difference, self.lm.down_name)
 
+    def delta(self, before: Mapping[RecordId, RecipeId], after: Mapping[RecordId, RecipeId]) -> bytes | None:
+        """The low-rank difference of the weights between any two sets of records, as :meth:`update` gives it."""
+        solved = sorted({name for name in (*before.values(), *after.values()) if self.is_ridge(name)})
+        if len(solved) != 1 or _held(before, solved[0]) == _held(after, solved[0]):
+            return None
+        [name] = solved
+        states = [self.state(name, _held(held, name)) for held in (before, after)]
+        return delta_bytes(name, self._solver(self.recipe(name)), ridge.difference(*states), self.lm.down_name)
+
     def state(self, name: RecipeId, records: Iterable[RecordId]) -> ridge.State:
         """The solution of a set of one ridge recipe's records; the last one that a verb made is kept."""
         wanted = frozenset(records)
@@ -298,17 +321,27 @@ class Modelling:
             return kept
         return ridge.solve(self._solver(self.recipe(name)), [self.record(record) for record in sorted(wanted)])
 
-    def assemble(self, records: Mapping[RecordId, RecipeId]) -> Assembled:
-        """The version that a set of records makes, solved anew, with its digests."""
-        return self._assemble(records, {})
+    def assemble(
+        self, records: Mapping[RecordId, RecipeId], kept: Mapping[str, torch.Tensor] | None = None
+    ) -> Assembled:
+        """The version that a set of records makes, with its digests; ``kept`` are its weights where they lie ready."""
+        return self._assemble(records, {}, kept)
 
-    def _assemble(self, records: Mapping[RecordId, RecipeId], solved: Mapping[RecipeId, ridge.State]) -> Assembled:
+    def _assemble(
+        self,
+        records: Mapping[RecordId, RecipeId],
+        solved: Mapping[RecipeId, ridge.State],
+        kept: Mapping[str, torch.Tensor] | None = None,
+    ) -> Assembled:
         weights: dict[str, torch.Tensor] = {}
         memories: list[Memory] = []
         digests: dict[str, Digest] = {}
         states: dict[RecipeId, ridge.State] = {}
         for name, held in _by_recipe(records).items():
             recipe = self.recipe(name)
+            if kept is not None and self.is_ridge(name):
+                weights.update(kept)
+                continue
             made = [self.record(record) for record in held]
             match recipe.editor:
                 case "gated":
@@ -326,7 +359,7 @@ class Modelling:
         tensors = {tensor: sha256(_bytes(weight)) for tensor, weight in weights.items()}
         return Assembled(Version(weights, tuple(memories)), tensors, digests, states)
 
-    def _verified(self, digest: Digest) -> Assembled:
+    def _verified(self, digest: Digest, kept: Mapping[str, torch.Tensor] | None = None) -> Assembled:
         store = Remembering(self.here.store)
         tree = read_tree(store, digest)
         if tree.base != self.lm.fingerprint:
@@ -334,7 +367,7 @@ class Modelling:
                 "the version stands on another base model", tree=digest[:12], base=tree.base[:12],
                 remedy="Ask a version of the same base.",
             )  # fmt: skip
-        made = self.assemble(tree_records(store, tree))
+        made = self.assemble(tree_records(store, tree), kept)
         differing = sorted(
             name
             for name in {*tree.tensors, *made.tensors, *tree.memories, *made.memories}
@@ -348,6 +381,14 @@ class Modelling:
                 remedy="Run `kvault fsck`; a record, the statistics or the base model is not what it was.",
             )
         return made
+
+    def solver(self, name: RecipeId) -> ridge.Solver:
+        """The solver of a ridge recipe."""
+        return self._solver(self.recipe(name))
+
+    def site(self, name: RecipeId) -> Site:
+        """Where a MEMOIR recipe reads its routes and writes its edits."""
+        return self._background(self.recipe(name)).site
 
     def _solver(self, recipe: Recipe) -> ridge.Solver:
         if recipe.id not in self._solvers:

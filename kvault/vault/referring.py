@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sqlmodel import Session
+from sqlalchemy import delete as sql_delete
+from sqlmodel import Session, col
 
 from kvault.clock import iso
 from kvault.errors import Conflict, InvalidInput
-from kvault.history import audit, graph, meta, operations, refs, revisions
+from kvault.history import audit, graph, meta, operations, refs, revisions, worktrees
+from kvault.history.tables import BisectRow
 from kvault.ids import CommitId
 from kvault.promotion import moves
 from kvault.promotion.policy import Policy, parse
@@ -22,29 +24,30 @@ def head(here: Surroundings) -> str:
         return meta.read(session, meta.Meta.HEAD)
 
 
-def selection(session: Session, text: str, all_refs: bool) -> tuple[list[CommitId], list[CommitId]]:
-    """Where a log starts, and what it leaves out: ``A..B`` leaves out what A reaches."""
-    if all_refs:
-        return list(dict.fromkeys(ref.target for ref in refs.refs(session))), []
-    if ".." in text:
-        old, new = pair(session, text)
-        return [new], [old]
-    return [revisions.resolve(session, text)], []
+def stood(at: str | None, as_of: str | None) -> str:
+    """The revision that is asked: ``at`` or HEAD; with a day or an instant, where that ref (production) stood then."""
+    if as_of is None:
+        return at or "HEAD"
+    if at == "base":
+        raise InvalidInput(
+            "the unedited model is the same on every day", field="as_of", remedy="Leave one of them out."
+        )
+    return f"{at or moves.DEFAULT_ALIAS}@{{{as_of}}}"
 
 
 def pair(session: Session, text: str) -> tuple[CommitId, CommitId]:
-    """The two commits of ``A..B``; of ``A...B``, the merge base and B."""
-    left, dots, right = text.partition("...") if "..." in text else text.partition("..")
-    if not dots:
-        raise InvalidInput("two versions are needed", field="revisions", remedy="Write A..B.")
-    old = revisions.resolve(session, left or "HEAD")
-    new = revisions.resolve(session, right or "HEAD")
-    if dots == "...":
-        bases = graph.load(session).merge_bases(old, new)
-        if not bases:
-            raise Conflict("the versions have no common ancestor", old=old[:12], new=new[:12], remedy="Write A..B.")
-        old = bases[0]
-    return old, new
+    """The two commits of ``A..B``; of ``A...B``, the merge base and B; of ``A`` alone, A and ``HEAD``."""
+    chosen = revisions.resolve_range(session, text)
+    if chosen.old is None:
+        return chosen.new, revisions.head_commit(session)
+    if chosen.kind is revisions.RangeKind.SINCE:
+        return chosen.old, chosen.new
+    bases = graph.load(session).merge_bases(chosen.old, chosen.new)
+    if not bases:
+        raise Conflict(
+            "the versions have no common ancestor", old=chosen.old[:12], new=chosen.new[:12], remedy="Write A..B."
+        )
+    return bases[0], chosen.new
 
 
 def make(here: Surroundings, name: str, kind: str, target: CommitId) -> views.RefView:
@@ -59,12 +62,13 @@ def make(here: Surroundings, name: str, kind: str, target: CommitId) -> views.Re
 def switch(here: Surroundings, name: str) -> None:
     """Make a branch the current one."""
     with here.database.writing() as session:
-        ref = refs.read(session, name)
+        ref = refs.lock(session, name)
         if ref.kind is not refs.RefKind.BRANCH:
             raise Conflict(
                 f"{name} is a {ref.kind.value}", name=name, remedy=f"Make a branch there: kvault branch NAME {name}."
             )
         operations.refuse(session, meta.read(session, meta.Meta.HEAD))
+        worktrees.check_free(session, ref.name)
         meta.write(session, meta.Meta.HEAD, ref.name)
 
 
@@ -74,6 +78,8 @@ def delete(here: Surroundings, name: str) -> None:
         if meta.read(session, meta.Meta.HEAD) == name:
             raise Conflict("this is the current branch", name=name, remedy="Switch to another branch first.")
         operations.refuse(session, name)
+        worktrees.check_free(session, name)
+        session.execute(sql_delete(BisectRow).where(col(BisectRow.branch) == name))
         refs.delete(session, refs.read(session, name), refs.Move(here.actor, "delete", here.clock.now(), ""))
 
 

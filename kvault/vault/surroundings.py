@@ -5,6 +5,9 @@ One value, made at the edge and handed down; nothing in it is a tensor, so that 
 
 from __future__ import annotations
 
+import getpass
+import os
+import socket
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -70,3 +73,12 @@ class Remembering:
         digests = self.store.put_many(kept)
         self._seen.update(zip(digests, kept, strict=True))
         return digests
+
+
+def default_actor() -> str:
+    """Who acts when nobody was named: the user of this process on this machine."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}"

@@ -124,8 +124,18 @@ class StatusView(Document):
 
 
 @dataclass(frozen=True, slots=True)
+class StatView(Document):
+    """How many facts something changes, by what it does to them and by relation."""
+
+    added: int
+    amended: int
+    retracted: int
+    relations: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
 class CommitView(Document):
-    """A commit as the log shows it."""
+    """A commit as the log shows it; what was not asked for is empty."""
 
     id: str
     parents: tuple[str, ...]
@@ -135,6 +145,11 @@ class CommitView(Document):
     verb: str
     changes: int
     refs: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    shown_parents: tuple[str, ...] = ()
+    """With a graph: the nearest ancestors that are shown too."""
+    stat: StatView | None = None
+    facts: tuple[ChangeView, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +183,17 @@ class LayerView(Document):
 
 
 @dataclass(frozen=True, slots=True)
+class NoteView(Document):
+    """A remark about a commit."""
+
+    id: int
+    commit: str
+    text: str
+    author: str
+    at: str
+
+
+@dataclass(frozen=True, slots=True)
 class ShowView(Document):
     """One commit in full."""
 
@@ -180,16 +206,38 @@ class ShowView(Document):
     records_removed: tuple[str, ...]
     layers: tuple[LayerView, ...]
     reports: tuple[str, ...]
+    notes: tuple[NoteView, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerPair(Document):
+    """A prompt that two versions answer differently."""
+
+    prompt: str
+    old: str
+    new: str
 
 
 @dataclass(frozen=True, slots=True)
 class DiffView(Document):
-    """The facts in which two versions differ."""
+    """How two versions differ; a part that was not asked for is None."""
 
     old: str
     new: str
     same_tree: bool
     rows: tuple[ChangeView, ...]
+    stat: StatView | None = None
+    tensors: tuple[LayerView, ...] | None = None
+    memories: dict[str, tuple[int, int]] | None = None
+    """By editor, how many records only the old and only the new version holds."""
+    answers: tuple[AnswerPair, ...] | None = None
+    asked: int = 0
+    """How many prompts were asked of both."""
+
+    @property
+    def differs(self) -> bool:
+        """Whether anything that was compared differs."""
+        return bool(self.rows or self.tensors or self.answers or any(map(any, (self.memories or {}).values())))
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,7 +287,7 @@ class ConsolidatedView(Document):
 
 @dataclass(frozen=True, slots=True)
 class ExportView(Document):
-    """A checkpoint that was written."""
+    """A version that was written for others; ``lost`` is by tensor the share of the change's energy."""
 
     folder: str
     commit: str
@@ -247,6 +295,11 @@ class ExportView(Document):
     files: tuple[str, ...]
     bytes: int
     cast_error: float
+    form: str = "hf"
+    rank: int = 0
+    lost: dict[str, float] = field(default_factory=dict)
+    memories: tuple[str, ...] = ()
+    solved: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,3 +84,20 @@ def test_a_long_history_needs_no_deep_stack() -> None:
     graph = line(*(f"{number:06}" for number in range(20_000)))
     assert graph.cycle() == []
     assert sum(1 for _ in graph.log([CommitId("019999")])) == 20_000
+
+
+@given(graphs(), st.data())
+def test_a_part_keeps_who_descends_from_whom(graph: Graph, data: st.DataObject) -> None:
+    shown = data.draw(st.sets(st.sampled_from(sorted(graph.parents)), min_size=1))
+    simple = graph.simplified(shown)
+    part = Graph(simple, graph.dates)
+    assert set(simple) == shown
+    for newer in shown:
+        assert part.ancestors([newer]) == graph.ancestors([newer]) & shown
+
+
+def test_a_hidden_side_of_a_merge_leaves_no_second_edge() -> None:
+    a, b, c, d = (CommitId(name) for name in "abcd")
+    graph = Graph({a: (), b: (a,), c: (a,), d: (b, c)}, {a: 1, b: 2, c: 3, d: 4})
+    assert graph.simplified([d, b, a]) == {d: (b,), b: (a,), a: ()}
+    assert graph.simplified([d, c, b, a])[d] == (b, c)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kvault.history.syntax import AsOf, Before, MalformedRevision, Parent, Up, parse
+from kvault.history.syntax import AsOf, Before, MalformedRevision, Parent, Up, parse, split_place, split_range
 
 
 @pytest.mark.parametrize(
@@ -79,3 +79,50 @@ def test_any_text_is_parsed_or_refused(text: str) -> None:
 def test_any_likely_text_is_parsed_or_refused(text: str) -> None:
     with suppress(MalformedRevision):
         parse(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("main", ("main", None)),
+        ("main:Intel/ticker", ("main", "Intel/ticker")),
+        ("HEAD~1: fact/0123abcd ", ("HEAD~1", "fact/0123abcd")),
+        (":Intel/ticker", ("", "Intel/ticker")),
+        ("main@{2026-08-01T10:00}", ("main@{2026-08-01T10:00}", None)),
+        ("main@{2026-08-01T10:00}~2:a:b/c", ("main@{2026-08-01T10:00}~2", "a:b/c")),
+    ],
+)
+def test_a_place_stands_after_the_first_colon(text: str, expected: tuple[str, str | None]) -> None:
+    assert split_place(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("main", ("main", "", "")),
+        ("a..b", ("a", "..", "b")),
+        ("a...b", ("a", "...", "b")),
+        ("..b", ("", "..", "b")),
+        ("a...", ("a", "...", "")),
+        (" a .. b ", ("a", "..", "b")),
+        ("v1.0..v1.1", ("v1.0", "..", "v1.1")),
+        ("main@{1}..main@{2026-08-01T10:00:00.5}", ("main@{1}", "..", "main@{2026-08-01T10:00:00.5}")),
+    ],
+)
+def test_a_range_has_two_ends(text: str, expected: tuple[str, str, str]) -> None:
+    assert split_range(text) == expected
+
+
+@pytest.mark.parametrize("text", ["a..b..c", "a....b", "a...b..c", "a.. ..b"])
+def test_a_range_in_a_range_is_refused(text: str) -> None:
+    with pytest.raises(MalformedRevision, match="two ends"):
+        split_range(text)
+
+
+@given(st.text("ab.@{}:1 ", max_size=14))
+def test_any_text_is_split_or_refused(text: str) -> None:
+    split_place(text)
+    with suppress(MalformedRevision):
+        left, dots, right = split_range(text)
+        assert dots in ("", "..", "...")
+        assert not (left and right) or dots

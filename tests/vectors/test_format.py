@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from kvault.history import commits
+from kvault.history import bundles, commits
+from kvault.history.bundles import Head, Header
+from kvault.history.refs import RefKind
 from kvault.history.trees import decode_tree
 from kvault.ids import Digest, canonical_json, digest_of, sha256
 from kvault.objects import fanout
@@ -80,6 +82,30 @@ def test_audit_row() -> None:
     assert digest_of(VECTORS["audit"]["row"]) == VECTORS["audit"]["digest"]
 
 
+def test_bundle(tmp_path: Path) -> None:
+    vector = VECTORS["bundle"]
+    target = vector["head"]["target"]
+    header = Header(
+        base=vector["base"],
+        model="a model",
+        roots=(target,),
+        head="main",
+        heads=(Head(vector["head"]["name"], RefKind.BRANCH, target),),
+        prerequisites=(),
+        counts={"fact": 1},
+        objects=1,
+        object_bytes=len(vector["object"]),
+    )
+    store = Memory()
+    objects = store.put_many([vector["object"].encode()])
+    digest = bundles.write(tmp_path / "bundle", header, {"fact": [vector["row"]]}, objects, store)
+    assert (tmp_path / "bundle").read_bytes().hex() == vector["hex"]
+    read = bundles.read(tmp_path / "bundle")
+    assert digest == read.digest == vector["digest"] == vector["hex"][-64:]
+    assert read.rows["fact"] == [vector["row"]]
+    assert read.header.document() == header.document()
+
+
 def test_the_page_states_the_same() -> None:
     joined = re.sub(r"\s", "", PAGE)
     stated = [vector["sha256"] for vector in VECTORS["canonical_json"][:5]]
@@ -90,6 +116,11 @@ def test_the_page_states_the_same() -> None:
         VECTORS["commit"]["id"],
     ]
     stated += [vector["root"] for vector in VECTORS["maps"]] + [vector["hex"] for vector in VECTORS["maps"][:3]]
-    stated += [VECTORS["tree"]["bytes"], VECTORS["commit"]["bytes"], VECTORS["audit"]["digest"]]
+    stated += [
+        VECTORS["tree"]["bytes"],
+        VECTORS["commit"]["bytes"],
+        VECTORS["audit"]["digest"],
+        VECTORS["bundle"]["hex"],
+    ]
     stated.append(canonical_json(VECTORS["audit"]["row"]).decode())
     assert [text for text in stated if re.sub(r"\s", "", text) not in joined] == []

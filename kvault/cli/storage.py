@@ -1,0 +1,71 @@
+"""Verbs that look after what is stored: fsck, gc, repack."""
+
+from __future__ import annotations
+
+import click
+
+from kvault.cli.context import Progress, Session, json_option, pass_session
+from kvault.errors import InvalidInput
+from kvault.render import storage as render
+from kvault.render.views import findings
+
+
+@click.command()
+@click.option("--grace", default="", metavar="14d", help="How long nothing must have named an object; at least 2h.")
+@click.option("-n", "--dry-run", is_flag=True, help="Only say what would be collected, with the bytes of each reason.")
+@json_option
+@pass_session
+def gc(session: Session, grace: str, dry_run: bool) -> None:
+    """Collect objects that nothing names: mark them now, take away those marked for longer than the grace."""
+    view = session.vault().gc(grace=grace, dry_run=dry_run)
+    session.emit(view.document(), lambda: render.collected(view))
+
+
+@click.command()
+@click.option("--full", "level", flag_value="full", default=True, help="Read every byte of every object (the default).")
+@click.option(
+    "--connectivity-only", "level", flag_value="connectivity", help="Only look whether what is needed is there."
+)
+@click.option("--audit", "level", flag_value="audit", help="Only walk the audit chain.")
+@click.option("--materialize", is_flag=False, flag_value="refs", default=None, metavar="[=N%]",
+              help="Also solve every ref's weights anew, or N % of all versions, and compare digests.")  # fmt: skip
+@click.option("--repair", is_flag=True, help="Mend what can be made again: packs, leases, temporary files, caches.")
+@json_option
+@pass_session
+def fsck(session: Session, level: str, materialize: str | None, repair: bool) -> None:
+    """Verify the vault: objects, commits, refs, ledger, audit chain."""
+    vault = session.vault()
+    percent = _percent(materialize)
+    found = vault.fsck(level=level, materialize=materialize is not None, percent=percent, progress=Progress())
+    mended = vault.repair(found.findings) if repair else []
+    if mended:
+        found = vault.fsck(level=level, progress=Progress())
+    document = {**found.document(), **({"repaired": [each.document() for each in mended]} if repair else {})}
+    session.emit(document, lambda: "\n".join([*render.repaired(mended), findings(found)]))
+    if found.findings:
+        raise click.exceptions.Exit(1)
+
+
+def _percent(text: str | None) -> int | None:
+    """The share of versions that ``--materialize=10%`` asks for; None for the refs' versions."""
+    if text is None or text == "refs":
+        return None
+    number = text.removesuffix("%")
+    if not number.isascii() or not number.isdigit() or not 1 <= int(number) <= 100:
+        raise InvalidInput(f"{text!r} is no share", field="materialize", remedy="Write --materialize=10%.")
+    return int(number)
+
+
+@click.command()
+@click.argument("revisions", nargs=-1)
+@click.option("--every", type=click.IntRange(1), default=50, show_default=True, help="The longest way without one.")
+@click.option("--drop", is_flag=True, help="Let whole tensors go that no ref stands at.")
+@json_option
+@pass_session
+def repack(session: Session, revisions: tuple[str, ...], every: int, drop: bool) -> None:
+    """Keep the whole tensors of the named versions, or of refs that have a long or heavy way to them. Ids stay."""
+    rows = session.vault().repack(revisions, every=every, drop=drop)
+    session.emit([row.document() for row in rows], lambda: render.repacked(rows))
+
+
+COMMANDS = [fsck, gc, repack]

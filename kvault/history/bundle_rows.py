@@ -1,0 +1,236 @@
+"""The rows that commits need beside their objects, as documents and back.
+
+Each row that has a digest is worked out again on the way in, so that a changed one is told by its kind and name. What
+is local (staged changes, runs, reports, policies, promotions) is no part of a bundle: a vault judges for itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from datetime import date
+
+from sqlmodel import Session, col, select
+
+from kvault.errors import KvaultError
+from kvault.history import audit
+from kvault.history.bundles import Row
+from kvault.history.commits import CommitDamaged, commit_id, decode
+from kvault.history.publish import Pack, packs_of
+from kvault.history.tables import CommitRow, RecordRow
+from kvault.ids import BatchId, Canonical, CommitId, Digest, FactId, RevisionId, digest_of
+from kvault.ledger.batches import changes_of
+from kvault.ledger.store import chunks
+from kvault.ledger.tables import BatchRow, EvidenceRow, FactRow, RelationRow, RevisionRow
+from kvault.ledger.values import Action, Change, Evidence, Fact, Revision, batch_digest
+
+AUDITED = ("seq", "previous", "actor", "verb", "subject", "detail", "at")
+
+
+class RowChanged(KvaultError):
+    """A row of a bundle is not what its name says."""
+
+    code = "bundle-row-changed"
+
+
+# -- out ---------------------------------------------------------------------------------------------------------------
+
+
+def commit_rows(session: Session, commits: Iterable[CommitId]) -> list[Row]:
+    """Commits in an order in which parents come first."""
+    rows = [
+        row for some in chunks(commits) for row in session.exec(select(CommitRow).where(col(CommitRow.id).in_(some)))
+    ]
+    rows.sort(key=lambda row: (row.generation, row.id))
+    found: list[Row] = []
+    for row in rows:
+        packs = {
+            kind.value: digest for kind, digest in packs_of(session, CommitId(row.id)).items() if kind is Pack.DELTA
+        }
+        found.append({"body": row.body, "batch": row.batch_id, "packs": packs})
+    return found
+
+
+def batch_rows(session: Session, batches: Iterable[str]) -> list[Row]:
+    """Applied batches with their changes."""
+    found: list[Row] = []
+    for name in sorted(set(batches)):
+        row = session.get_one(BatchRow, name)
+        changes = [change.document() for change in changes_of(session, BatchId(name))]
+        fields = {
+            each: getattr(row, each)
+            for each in ("id", "branch", "digest", "intent", "author", "created_at", "sealed_at")
+        }
+        found.append({**fields, "changes": changes})
+    return found
+
+
+def ledger_rows(session: Session, revisions: Collection[str], facts: Collection[str]) -> dict[str, list[Row]]:
+    """Revisions, their facts and ``facts``, their evidence and relations, and every current relation."""
+    found = [
+        row
+        for some in chunks(sorted(set(revisions)))
+        for row in session.exec(select(RevisionRow).where(col(RevisionRow.digest).in_(some)))
+    ]
+    named = {row.fact_id for row in found} | set(facts)
+    sources = {row.evidence_digest for row in found if row.evidence_digest is not None}
+    relations = {row.relation_digest for row in found}
+    rows: dict[str, list[Row]] = {"revision": [_revision_row(row) for row in sorted(found, key=lambda row: row.digest)]}
+    rows["fact"] = [
+        {"subject": row.subject, "relation": row.relation, "scope": row.scope}
+        for some in chunks(sorted(named))
+        for row in session.exec(select(FactRow).where(col(FactRow.id).in_(some)).order_by(col(FactRow.id)))
+    ]
+    rows["evidence"] = [
+        {"source": row.source, "url": row.url, "quote": row.quote, "created_at": row.created_at}
+        for some in chunks(sorted(sources))
+        for row in session.exec(
+            select(EvidenceRow).where(col(EvidenceRow.digest).in_(some)).order_by(col(EvidenceRow.digest))
+        )
+    ]
+    rows["relation"] = [
+        {"definition": row.definition, "current": row.current, "created_at": row.created_at}
+        for row in session.exec(select(RelationRow).order_by(col(RelationRow.digest)))
+        if row.current or row.digest in relations
+    ]
+    return rows
+
+
+def record_rows(session: Session, records: Collection[str]) -> list[Row]:
+    """What finds ``records`` again."""
+    return [
+        {"digest": row.digest, "recipe": row.recipe, "group": row.group_digest, "created_at": row.created_at}
+        for some in chunks(sorted(set(records)))
+        for row in session.exec(
+            select(RecordRow).where(col(RecordRow.digest).in_(some)).order_by(col(RecordRow.digest))
+        )
+    ]
+
+
+def audit_rows(session: Session, commits: Collection[str]) -> list[Row]:
+    """The audit chain from the first row that tells of one of ``commits`` to its head."""
+    found: list[Row] = []
+    for row in audit.stream(session):
+        detail = row["detail"] if isinstance(row["detail"], dict) else {}
+        if found or detail.get("new") in commits:
+            found.append({name: row[name] for name in (*AUDITED, "digest")})
+    return found
+
+
+def _revision_row(row: RevisionRow) -> Row:
+    return {
+        "fact": row.fact_id,
+        "object": row.object,
+        "valid_from": row.valid_from and row.valid_from.isoformat(),
+        "valid_to": row.valid_to and row.valid_to.isoformat(),
+        "relation": row.relation_digest,
+        "evidence": row.evidence_digest,
+        "baseline": row.baseline,
+        "created_at": row.created_at,
+    }
+
+
+# -- in ----------------------------------------------------------------------------------------------------------------
+
+
+def revision_of(row: Row) -> Revision:
+    """The revision that a row states."""
+    since, until = row["valid_from"], row["valid_to"]
+    return Revision(
+        FactId(row["fact"]),
+        row["object"],
+        date.fromisoformat(since) if since else None,
+        date.fromisoformat(until) if until else None,
+        Digest(row["relation"]),
+        Digest(row["evidence"]) if row["evidence"] else None,
+        bool(row["baseline"]),
+    )
+
+
+def changes_in(row: Row) -> list[Change]:
+    """The changes that a batch's row states."""
+    return [
+        Change(
+            Action(each["action"]),
+            FactId(each["fact"]),
+            None if each["before"] is None else RevisionId(each["before"]),
+            None if each["after"] is None else RevisionId(each["after"]),
+            date.fromisoformat(each["effective"]) if each["effective"] else None,
+            each["note"],
+        )
+        for each in row["changes"]
+    ]
+
+
+def fact_of(row: Row) -> Fact:
+    """The fact that a row states."""
+    return Fact(row["subject"], row["relation"], row["scope"])
+
+
+def evidence_of(row: Row) -> Evidence:
+    """The evidence that a row states."""
+    return Evidence(row["source"], row["url"], row["quote"])
+
+
+def check(rows: Mapping[str, list[Row]]) -> Iterator[str]:
+    """What is wrong with a bundle's rows: each that cannot be read, and each that is not what its name says."""
+    for kind, check_row in _CHECKS.items():
+        for number, row in enumerate(rows.get(kind, ()), start=1):
+            try:
+                wrong = check_row(row)
+            except (KeyError, TypeError, ValueError, AttributeError, KvaultError) as error:
+                wrong = f"it cannot be read ({type(error).__name__})"
+            if wrong:
+                yield f"{kind} row {number}: {wrong}"
+    previous: Row | None = None
+    for row in rows.get("audit", ()):
+        if previous is not None and (row["previous"], row["seq"]) != (previous["digest"], previous["seq"] + 1):
+            yield f"audit row {row['seq']}: it does not follow from the row before it"
+        previous = row
+
+
+def _batch(row: Row) -> str:
+    _integers(row, "created_at", "sealed_at")
+    same = batch_digest(changes_in(row)) == row["digest"]
+    return "" if same else f"batch {row['id'][:12]}: its changes do not hash to its digest"
+
+
+def _commit(row: Row) -> str:
+    data = row["body"].encode("utf-8")
+    try:
+        decode(data)
+    except CommitDamaged as error:
+        return error.message
+    unknown = set(row["packs"]) - {Pack.DELTA.value}
+    return f"commit {commit_id(data)[:12]}: it has packs of an unknown kind" if unknown else ""
+
+
+def _audit(row: Row) -> str:
+    sealed: Mapping[str, Canonical] = {name: row[name] for name in AUDITED}
+    return "" if digest_of(sealed) == row["digest"] else f"audit row {row['seq']}: it does not hash to its digest"
+
+
+def _dated(read: Callable[[Row], object]) -> Callable[[Row], str]:
+    def checked(row: Row) -> str:
+        read(row)
+        _integers(row, "created_at")
+        return ""
+
+    return checked
+
+
+def _integers(row: Row, *names: str) -> None:
+    for name in names:
+        if not isinstance(row[name], int):
+            raise TypeError(name)
+
+
+_CHECKS: dict[str, Callable[[Row], str]] = {
+    "relation": _dated(lambda row: (digest_of(row["definition"]), row["definition"]["slug"], bool(row["current"]))),
+    "fact": lambda row: "" if fact_of(row).id else "it has no name",
+    "evidence": _dated(lambda row: evidence_of(row).digest),
+    "revision": _dated(lambda row: revision_of(row).id),
+    "batch": _batch,
+    "record": _dated(lambda row: (row["digest"], row["recipe"], row["group"])),
+    "commit": _commit,
+    "audit": _audit,
+}

@@ -1,0 +1,76 @@
+"""Views of storage and exchange as text for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from kvault.render.table import table
+
+if TYPE_CHECKING:
+    from kvault.vault import views_storage as views
+
+_STEPS = (("GB", 1_000_000_000), ("MB", 1_000_000), ("kB", 1_000))
+
+
+def size(count: int) -> str:
+    """Bytes as a person reads them."""
+    unit, least = next(((unit, least) for unit, least in _STEPS if count >= least), ("B", 1))
+    return f"{count / least:.1f} {unit}" if least > 1 else f"{count} B"
+
+
+def collected(view: views.GcView) -> str:
+    """A collection: bytes for each reason."""
+    held = f"{view.wanted} objects are wanted, {size(view.wanted_bytes)}."
+    if not view.piles:
+        return f"Nothing to collect. {held}"
+    rows = [(pile.reason, pile.form, str(pile.objects), size(pile.bytes)) for pile in view.piles]
+    note = "\nNothing was changed." if view.dry_run else ""
+    return f"{table(('reason', 'form', 'objects', 'bytes'), rows)}\n{held}{note}"
+
+
+def transferred(view: views.TransferView) -> str:
+    """What came in or went out, ref by ref."""
+    lines = [f"{view.source or 'here'} → {view.target or 'here'}"]
+    lines.append(f"{view.commits} commits, {view.objects} objects, {size(view.bytes)} on the way.")
+    lines += heads(view.heads)
+    return "\n".join(lines)
+
+
+def heads(rows: Sequence[views.HeadView]) -> list[str]:
+    """Refs, one a line, with what became of them."""
+    lines = []
+    for row in rows:
+        here = f" → {row.here}" if row.here and row.here != row.name else ""
+        outcome = f"  ({row.outcome})" if row.outcome else ""
+        lines.append(f"  {row.target[:12]}  {row.kind:7} {row.name}{here}{outcome}")
+    return lines
+
+
+def bundle(view: views.BundleView) -> str:
+    """A bundle: what it holds and what it builds on."""
+    needs = ", ".join(name[:12] for name in view.prerequisites) or "nothing"
+    lines = [f"{view.file}: {view.commits} commits, {view.rows} rows, {view.objects} objects, {size(view.bytes)}"]
+    lines += heads(view.heads)
+    lines.append(f"It builds on {needs}; base {view.model} ({view.base[:12]}); audit rows {view.audit_first} to "
+                 f"{view.audit_last}.")  # fmt: skip
+    return "\n".join(lines)
+
+
+def remotes(rows: Sequence[views.RemoteView]) -> str:
+    """Other vaults and what was seen there."""
+    if not rows:
+        return "No remote. Add one with `kvault remote add origin FOLDER`."
+    return table(("name", "place", "refs"), [(row.name, row.url, ", ".join(row.refs)) for row in rows])
+
+
+def repaired(rows: Sequence[views.RepairView]) -> list[str]:
+    """What was mended, one a line."""
+    return [f"mended {row.what} {row.object[:64]}: {row.message}" for row in rows]
+
+
+def repacked(rows: Sequence[views.KeyframeView]) -> str:
+    """Whole tensors that were written or let go."""
+    if not rows:
+        return "No way is long enough; nothing was written."
+    return "\n".join(f"{row.action} {row.commit[:12]}  {size(row.bytes)}  ({row.reason})" for row in rows)
