@@ -11,6 +11,7 @@ import kvault
 from kvault.checks.report import Report
 from kvault.checks.tables import ReportRow
 from kvault.clock import iso
+from kvault.history import meta
 from kvault.history.graph import read_body
 from kvault.history.trees import read_tree
 from kvault.ids import CommitId, Digest
@@ -48,14 +49,15 @@ def card(here: Surroundings, session: Session, commit: CommitId, wanted: Wanted,
     tree = read_tree(here.store, body.tree)
     verdict = judged(here, session, commit)
     count, under = fanout.count(here.store, tree.records), ", ".join(f"`{each}`" for each in tree.recipes)
-    header = {"base_model": here.settings.base, "library_name": "peft" if wanted.form is Form.PEFT else "transformers"}
+    base = meta.source_of(session, tree.base) or here.settings.base
+    header = {"base_model": base, "library_name": "peft" if wanted.form is Form.PEFT else "transformers"}
     rows: dict[str, str] = {
         "commit": f"`{commit}`",
         "message": body.message.partition("\n")[0],
         "author": f"{body.author}, {iso(body.committed_at)}",
         "ledger root": f"`{body.ledger_root}` ({fanout.count(here.store, body.ledger_root)} facts)",
         "tree": f"`{body.tree}`",
-        "base model": f"{here.settings.base}, fingerprint `{tree.base}`",
+        "base model": f"{base}, fingerprint `{tree.base}`",
         "records": f"{count}, under {under or 'no recipe'}",
         f"policy of {verdict.alias}": f"{verdict.verdict} (policy `{verdict.policy}`, report `{verdict.report}`)",
         "number format": f"{wanted.dtype}; largest rounding of the cast {made.cast_error:.3g}",
@@ -72,7 +74,7 @@ def card(here: Surroundings, session: Session, commit: CommitId, wanted: Wanted,
             "---",
             *(f"{name}: {value}" for name, value in header.items()),
             "---",
-            f"# {here.settings.base} at {commit[:12]}",
+            f"# {base} at {commit[:12]}",
             "",
             f"Written by kvault {kvault.__version__}. What its weights were taught is the ledger of the commit below.",
             "",

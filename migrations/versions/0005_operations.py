@@ -1,7 +1,7 @@
 """Operations in progress and their conflicts.
 
-Revision ID: 0002
-Revises: 0001
+Revision ID: 0005
+Revises: 0004
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ import torch
 from kvault.history import operations
 from kvault.vault import Vault
 from tests import services
-from tests.db.killing_in_place import killed_at_every_write
+from tests.db.dying import killed_at_every_write
 from tests.db.small_vaults import found_vault, say, tree
 
 pytestmark = pytest.mark.slow
