@@ -277,7 +277,7 @@ class Modelling:
             body = read_body(session, commit)
             before = read_body(session, body.parents[0]).tree if body.parents else None
         held = [tree_records(self.here.store, read_tree(self.here.store, tree)) for tree in (before, body.tree) if tree]
-        return self.update(*held)[1] if len(held) == 2 else None
+        return self.delta(*held) if len(held) == 2 else None
 
     def has_memories(self, commit: CommitId) -> bool:
         """Whether a version answers through memories."""
@@ -304,6 +304,15 @@ class Modelling:
         self._states[name] = state
         return self._assemble(after, {name: state}), delta_bytes(name, solver, difference, self.lm.down_name)
 
+    def delta(self, before: Mapping[RecordId, RecipeId], after: Mapping[RecordId, RecipeId]) -> bytes | None:
+        """The low-rank difference of the weights between any two sets of records, as :meth:`update` gives it."""
+        solved = sorted({name for name in (*before.values(), *after.values()) if self.is_ridge(name)})
+        if len(solved) != 1 or _held(before, solved[0]) == _held(after, solved[0]):
+            return None
+        [name] = solved
+        states = [self.state(name, _held(held, name)) for held in (before, after)]
+        return delta_bytes(name, self._solver(self.recipe(name)), ridge.difference(*states), self.lm.down_name)
+
     def state(self, name: RecipeId, records: Iterable[RecordId]) -> ridge.State:
         """The solution of a set of one ridge recipe's records; the last one that a verb made is kept."""
         wanted = frozenset(records)
@@ -315,10 +324,7 @@ class Modelling:
     def assemble(
         self, records: Mapping[RecordId, RecipeId], kept: Mapping[str, torch.Tensor] | None = None
     ) -> Assembled:
-        """The version that a set of records makes, solved anew, with its digests.
-
-        ``kept`` are its weights where they lie ready.
-        """
+        """The version that a set of records makes, with its digests; ``kept`` are its weights where they lie ready."""
         return self._assemble(records, {}, kept)
 
     def _assemble(

@@ -29,7 +29,7 @@ def tensors(modelling: Modelling, old: CommitId, new: CommitId) -> tuple[views.L
     if left.tensors == right.tensors:
         return ()
     store = Remembering(modelling.here.store)
-    _, delta = modelling.update(tree_records(store, left), tree_records(store, right))
+    delta = modelling.delta(tree_records(store, left), tree_records(store, right))
     if delta is None:
         return _dense(modelling, old, new)
     _, document = decode_tensors(delta)
