@@ -1,7 +1,8 @@
 """The benchmark ``history``: what sets of records promise to a history, how the past is asked, and how fast it is read.
 
 Its parts: ``orders``, ``removals``, ``merges`` (the algebra, on the demonstration model), ``timeline``, ``blame``,
-``facts`` (asking the past), ``sizes`` (bytes at the shapes of large models), ``reading`` (log and diff of long
+``facts`` (asking the past), ``sizes`` and ``checkout`` (bytes and seconds at
+the shapes of large models), ``reading`` (log and diff of long
 histories on each database) and ``verifying`` (how fast fsck goes through objects).
 """
 
@@ -11,6 +12,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from kvault.bench import past
+from kvault.bench.checkout import checkout_times
 from kvault.bench.factlines import fact_history
 from kvault.bench.figures import Benchmark, Figure, Setting
 from kvault.bench.joining import merges, orders, removals
@@ -23,7 +25,13 @@ OF_MODEL: Mapping[str, Callable[[DemoGround], list[Figure]]] = MappingProxyType(
     {"orders": orders, "removals": removals, "merges": merges, "timeline": past.timeline, "blame": past.blame}
 )
 WITHOUT: Mapping[str, Callable[[Setting], list[Figure]]] = MappingProxyType(
-    {"facts": fact_history, "sizes": commit_sizes, "reading": reading_times, "verifying": verifying_speed}
+    {
+        "facts": fact_history,
+        "sizes": commit_sizes,
+        "checkout": checkout_times,
+        "reading": reading_times,
+        "verifying": verifying_speed,
+    }
 )
 
 
