@@ -13,7 +13,7 @@ import torch
 
 from kvault.demo.statements import DATA
 from kvault.errors import Conflict, GateRefused, KvaultError
-from kvault.vault import Vault, views
+from kvault.vault import Vault, views, weighing
 from kvault.vault.modelling import VersionDamaged
 
 pytestmark = pytest.mark.slow
@@ -155,6 +155,20 @@ def test_the_delta_is_the_difference_of_the_weights(make: Make) -> None:
         assert layer.rank <= 2
         difference = (new[layer.tensor] - old[layer.tensor]).double().norm()
         np.testing.assert_allclose(layer.norm, float(difference), rtol=1e-4)
+
+
+def test_a_diff_states_how_far_tensors_lie_apart(make: Make) -> None:
+    vault = make()
+    _commit(vault, CHANGES[:2])
+    _commit(vault, CHANGES[2:])
+    old, new = (vault.resolve(revision) for revision in ("HEAD~1", "HEAD"))
+    stated = vault.diff("HEAD~1..HEAD", tensors=True).tensors
+    entries = weighing._dense(vault.answering.modelling, old, new)
+    assert stated
+    assert [(row.tensor, row.rank) for row in stated] == [(row.tensor, row.rank) for row in entries]
+    for one, other in zip(stated, entries, strict=True):
+        np.testing.assert_allclose((one.norm, one.relative), (other.norm, other.relative), rtol=1e-4)
+    assert vault.diff("HEAD..HEAD", tensors=True).tensors == ()
 
 
 def test_a_version_is_verified_whenever_it_is_materialised(make: Make) -> None:
