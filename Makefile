@@ -12,7 +12,7 @@ demo: $(DEMO_ENV)/.done
 	$(DEMO_ENV)/bin/kvault demo --vault demo-vault --force
 
 test: $(TEST_ENV)/.done lint
-	$(TEST_ENV)/bin/python -m pytest
+	$(TEST_ENV)/bin/python -m pytest --numprocesses auto --dist loadfile
 
 unit: $(TEST_ENV)/.done
 	$(TEST_ENV)/bin/python -m pytest tests/unit tests/vectors

@@ -123,3 +123,21 @@ def test_rebase(vault: Vault) -> None:
         vault.switch(f"trial{number}")
     _sound(vault)
     assert number > 30
+
+
+def test_revert(vault: Vault) -> None:
+    vault.branch("expected", "side")
+    vault.switch("expected")
+    vault.revert("side~1..side")
+    wanted = tree(vault)
+    vault.branch("trial0", "side")
+    vault.switch("trial0")
+    for number in killed_at_every_write(vault, lambda each: each.revert("side~1..side"), _stride(vault)):
+        _sound(vault)
+        if vault.resolve("HEAD") == vault.resolve("side"):
+            vault.revert("side~1..side")
+        assert tree(vault) == wanted
+        vault.branch(f"trial{number}", "side")
+        vault.switch(f"trial{number}")
+    _sound(vault)
+    assert number > 10
