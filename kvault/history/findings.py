@@ -42,6 +42,11 @@ class Code(StrEnum):
     AUDIT_CHAIN = "audit-chain"
     REMOTE_ROW = "remote-row"
     GARBAGE_ROW = "garbage-row"
+    NOTE_ROW = "note-row"
+    SIGNATURE_ROW = "signature-row"
+    BISECT_ROW = "bisect-row"
+    WORKTREE_ROW = "worktree-row"
+    OPERATION_ROW = "operation-row"
     DATABASE = "database"
     TREE_DIFFERS = "tree-differs"
 

@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session, col, func, select
 
 from kvault.errors import KvaultError
-from kvault.history import fsck_commits, fsck_ledger, fsck_merges, fsck_objects, fsck_refs, fsck_storage
+from kvault.history import fsck_beside, fsck_commits, fsck_ledger, fsck_merges, fsck_objects, fsck_refs, fsck_storage
 from kvault.history.commits import CommitBody
 from kvault.history.findings import Checkup, Code, Finding
 from kvault.history.fsck_ledger import VerifyBatch
@@ -118,6 +118,8 @@ def _shallow(
         "reflogs": fsck_refs.reflogs(session),
         "fences": fsck_refs.fences(session, now),
         "vault": fsck_refs.vault_facts(session, needs),
+        "statements": fsck_beside.statements(session),
+        "under way": fsck_beside.under_way(session),
     }
 
 
