@@ -87,8 +87,10 @@ def test_taking_an_edit_out_is_as_if_it_had_never_been_made(bench: Bench) -> Non
     rows = read_places(bench.lm, [last_place(bench.lm, prompt) for prompt in prompts], [LAYER])[LAYER].numpy()
     routes = MemoirMemory(bench.shared.site, bench.records).routes(rows)
     for route, one, other in zip(routes, kept, full, strict=True):
-        spoke = route.taken and route.record == bench.records[0].id
-        assert torch.equal(one, other) != spoke
+        if route.record != bench.records[0].id:
+            assert torch.equal(one, other)
+        elif route.taken:  # one that came nearest and stayed silent may have kept another from being asked
+            assert not torch.equal(one, other)
 
 
 def test_a_record_does_not_depend_on_those_made_with_it_nor_on_threads(bench: Bench) -> None:
