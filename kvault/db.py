@@ -8,7 +8,7 @@ rows they move. This module knows no table: the floors define theirs on :class:`
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -144,6 +144,17 @@ def plain_rows(session: Session, query: Select[Any]) -> list[tuple[Any, ...]]:
         raise DBAPIError.instance(statement, None, error, driver.Error) from error
     finally:
         cursor.close()
+
+
+def insert_missing(
+    connection: Connection,
+    table: type[Base],
+    rows: Sequence[Mapping[str, object]],
+    columns: Sequence[str] | None = None,
+) -> None:
+    """Insert the rows that break no unique index (of ``columns`` where given); others stay as they are."""
+    dialect = importlib.import_module(f"sqlalchemy.dialects.{connection.dialect.name}")  # the other is slow to load
+    connection.execute(dialect.insert(table).on_conflict_do_nothing(index_elements=columns), rows)
 
 
 @contextmanager

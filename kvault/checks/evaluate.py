@@ -14,13 +14,11 @@ from typing import Protocol
 from kvault.checks.perplexity import UnmeasurableError, drift
 from kvault.checks.report import Figure, Item, Report
 from kvault.checks.scoring import Interval, Outcome, judge, share_interval, sign_test
-from kvault.checks.suite import Kind, Probe, Suite
+from kvault.checks.suite import FACT_TEXT, GENERAL_TEXT, Kind, Probe, Suite
 from kvault.errors import KvaultError
 from kvault.ids import CommitId, Digest
 
 Progress = Callable[[str, int, int], None]
-FACT_TEXT = "perplexity on fact text"
-GENERAL_TEXT = "perplexity on general text"
 _FAILURES = (KvaultError, ArithmeticError, RuntimeError, ValueError, OSError, MemoryError)
 """What asking a model may raise; torch's own errors are RuntimeErrors, a time limit is an OSError."""
 

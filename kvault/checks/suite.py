@@ -16,6 +16,8 @@ from typing import TypeVar
 from kvault.ids import Canonical, Digest, digest_of
 
 T = TypeVar("T")
+FACT_TEXT = "perplexity on fact text"
+GENERAL_TEXT = "perplexity on general text"
 
 
 class Kind(StrEnum):

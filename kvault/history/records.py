@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, col, select
 
+from kvault.db import insert_missing
 from kvault.history.tables import RecordRow
 from kvault.ids import Digest, RecipeId, RecordId
 
@@ -39,7 +39,6 @@ def remember(session: Session, recipe: RecipeId, made: Mapping[Digest, RecordId]
         for group, record in sorted(made.items())
     ]
     connection = session.connection()
-    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
     if rows:
-        connection.execute(insert(RecordRow).on_conflict_do_nothing(), rows)
+        insert_missing(connection, RecordRow, rows)
     return find(session, recipe, made)

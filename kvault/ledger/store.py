@@ -12,11 +12,10 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Row, Table, exists
 from sqlalchemy import select as select_columns
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, col, select
 
 from kvault.clock import Clock
-from kvault.db import Base
+from kvault.db import Base, insert_missing
 from kvault.errors import Damaged
 from kvault.ids import Digest, FactId, RevisionId
 from kvault.ledger.relations import Relation, relations_by_digest
@@ -58,10 +57,7 @@ def store_missing(session: Session, table: type[Base], key: str | None, rows: Se
     """Insert the rows that are not there yet by ``key`` (None: by any unique index); equal content stays as it is."""
     columns = None if key is None else [key]
     for batch in chunks(rows):
-        if session.get_bind().dialect.name == "postgresql":
-            session.execute(postgresql.insert(table).on_conflict_do_nothing(index_elements=columns), batch)
-        else:
-            session.execute(sqlite.insert(table).on_conflict_do_nothing(index_elements=columns), batch)
+        insert_missing(session.connection(), table, batch, columns)
 
 
 def store_content(

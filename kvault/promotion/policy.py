@@ -24,9 +24,8 @@ from math import isfinite
 
 import yaml
 
-from kvault.checks.evaluate import FACT_TEXT, GENERAL_TEXT
 from kvault.checks.report import Figure, Report
-from kvault.checks.suite import Kind
+from kvault.checks.suite import FACT_TEXT, GENERAL_TEXT, Kind
 from kvault.errors import InvalidInput
 from kvault.ids import Digest, sha256
 
