@@ -7,6 +7,7 @@ together they are a chapter of their own.
 from __future__ import annotations
 
 import importlib
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -33,23 +34,23 @@ def silent(_stage: str, _done: int, _total: int) -> None:
     """Progress that nobody looks at."""
 
 
-class Combining:
+class Combining(ABC):
     """What a vault can do with several versions. ``answering`` is the half that needs a model."""
 
     here: Surroundings
 
     @property
+    @abstractmethod
     def answering(self) -> Answering:
         """The half of the vault that needs a model."""
-        raise NotImplementedError
 
+    @abstractmethod
     def head(self) -> str:
         """The name of the current branch."""
-        raise NotImplementedError
 
+    @abstractmethod
     def resolve(self, revision: str) -> CommitId:
         """The commit that a revision names."""
-        raise NotImplementedError
 
     # -- merging ---------------------------------------------------------------------------------------------------
 
